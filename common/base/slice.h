@@ -1,0 +1,67 @@
+/* Slices over reference-counted chunks from a per-reactor pool.
+ *
+ * A pool belongs to one thread: none of this locks. A chunk never changes its pool, and a slice never leaves the
+ * reactor of its pool. Chunks come in size classes (powers of two, POOL_CLASS_MIN .. POOL_CLASS_MAX); freed chunks
+ * stay on the pool's free lists, so the steady state allocates nothing. The pool counts every heap allocation
+ * (pool_heap_allocations), which is what the no-allocation test reads. */
+#ifndef LUNETTE_BASE_SLICE_H
+#define LUNETTE_BASE_SLICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define POOL_CLASS_MIN 512u             /* bytes: smallest chunk */
+#define POOL_CLASS_MAX (1024u * 1024u)  /* bytes: largest chunk */
+#define POOL_ALIGN     4096u            /* alignment of chunk data of 4 KiB and above (O_DIRECT) */
+
+struct env;
+struct pool;
+
+struct io_vec { /* one place of a gather or scatter list; same order as POSIX struct iovec */
+    void *ptr;
+    size_t len; /* bytes */
+};
+
+struct chunk {
+    struct pool *pool; /* borrowed: outlives the chunk */
+    struct chunk *next_free;
+    uint32_t refs;
+    uint32_t cap;  /* bytes at data */
+    uint8_t *data; /* owned with the chunk */
+};
+
+/* A view of bytes. chunk == NULL: the bytes are borrowed from somebody who promised to keep them. */
+struct slice {
+    struct chunk *chunk; /* holds one reference, or NULL */
+    uint8_t *ptr;
+    uint32_t len;
+};
+
+/* `limit` is the most bytes of chunks that may exist at once (in use and free together). Memory comes from env. */
+int pool_new(const struct env *env, uint64_t limit, struct pool **out);
+/* All chunks must have come back: asserts that none is in use. */
+void pool_free(struct pool *pool);
+
+/* A chunk of at least `len` bytes with one reference, or NULL when the limit is reached or memory is out (then the
+ * caller waits or answers BUSY). len <= POOL_CLASS_MAX. Contents are undefined. */
+struct chunk *pool_get(struct pool *pool, uint32_t len);
+uint64_t pool_bytes_in_use(const struct pool *pool);
+uint64_t pool_chunks_in_use(const struct pool *pool);
+uint64_t pool_heap_allocations(const struct pool *pool);
+/* Gives free chunks back to the heap until at most `keep` bytes lie idle. */
+void pool_trim(struct pool *pool, uint64_t keep);
+
+void chunk_ref(struct chunk *chunk);
+void chunk_unref(struct chunk *chunk); /* NULL is fine */
+
+/* A slice of the chunk that takes over the caller's reference. */
+struct slice slice_take(struct chunk *chunk, uint32_t offset, uint32_t len);
+/* Another view of the same bytes, with its own reference. offset + len <= s->len. */
+struct slice slice_sub(const struct slice *s, uint32_t offset, uint32_t len);
+/* Borrowed bytes: no reference. */
+struct slice slice_borrow(const void *ptr, uint32_t len);
+/* Drops the reference and empties the slice. */
+void slice_release(struct slice *s);
+
+#endif
