@@ -1,0 +1,61 @@
+/* CRC32C in portable form (slicing by eight, tables made at compile time would be 8 KiB of numbers: they are computed once,
+ * idempotently, so two threads that race write the same values) and the choice of implementation. */
+#include "common/iscsi/digest.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#define DIGEST_POLYNOMIAL 0x82f63b78u /* reflected 0x1edc6f41 */
+
+static _Atomic uint32_t digest_table[8][256];
+static atomic_bool digest_table_ready;
+
+static uint32_t digest_row(unsigned k, unsigned n)
+{
+    return atomic_load_explicit(&digest_table[k][n], memory_order_relaxed);
+}
+
+static void digest_table_make(void)
+{
+    uint32_t row[256];
+    for (unsigned n = 0; n < 256; n++) {
+        uint32_t crc = n;
+        for (int bit = 0; bit < 8; bit++)
+            crc = (crc & 1) ? (crc >> 1) ^ DIGEST_POLYNOMIAL : crc >> 1;
+        row[n] = crc;
+    }
+    for (unsigned n = 0; n < 256; n++) {
+        uint32_t crc = row[n];
+        for (unsigned k = 0; k < 8; k++) {
+            atomic_store_explicit(&digest_table[k][n], crc, memory_order_relaxed);
+            crc = (crc >> 8) ^ row[crc & 0xff];
+        }
+    }
+    atomic_store_explicit(&digest_table_ready, true, memory_order_release);
+}
+
+uint32_t digest_update_portable(uint32_t crc, const void *data, size_t len)
+{
+    const uint8_t *p = data;
+    if (!atomic_load_explicit(&digest_table_ready, memory_order_acquire))
+        digest_table_make();
+    for (; len >= 8; len -= 8, p += 8) {
+        uint32_t low = crc ^ digest_get(p), high = digest_get(p + 4);
+        crc = digest_row(7, low & 0xff) ^ digest_row(6, (low >> 8) & 0xff) ^ digest_row(5, (low >> 16) & 0xff) ^
+              digest_row(4, low >> 24) ^ digest_row(3, high & 0xff) ^ digest_row(2, (high >> 8) & 0xff) ^
+              digest_row(1, (high >> 16) & 0xff) ^ digest_row(0, high >> 24);
+    }
+    for (; len; len--, p++)
+        crc = (crc >> 8) ^ digest_row(0, (crc ^ *p) & 0xff);
+    return crc;
+}
+
+uint32_t digest_update(uint32_t crc, const void *data, size_t len)
+{
+    return digest_sse42_available() ? digest_update_sse42(crc, data, len) : digest_update_portable(crc, data, len);
+}
+
+uint32_t digest_crc32c(const void *data, size_t len)
+{
+    return digest_final(digest_update(DIGEST_INIT, data, len));
+}

@@ -1,0 +1,35 @@
+/* CRC32C as iSCSI uses it (RFC 7143 13.1, Appendix A.4): reflected, sent least significant byte first. SSE4.2 when the
+ * processor has it, otherwise slicing tables; chosen at run time, both tested against the RFC's vectors. */
+#ifndef LUNETTE_ISCSI_DIGEST_H
+#define LUNETTE_ISCSI_DIGEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Running CRC: start with DIGEST_INIT, feed parts, then digest_final. */
+#define DIGEST_INIT 0xffffffffu
+uint32_t digest_update(uint32_t crc, const void *data, size_t len);
+static inline uint32_t digest_final(uint32_t crc)
+{
+    return ~crc;
+}
+uint32_t digest_crc32c(const void *data, size_t len);
+/* The two implementations by name, for tests and benchmarks. digest_update_sse42 must only be called when available. */
+uint32_t digest_update_portable(uint32_t crc, const void *data, size_t len);
+bool digest_sse42_available(void);
+uint32_t digest_update_sse42(uint32_t crc, const void *data, size_t len);
+
+static inline void digest_put(uint8_t *wire, uint32_t crc)
+{
+    wire[0] = (uint8_t)crc;
+    wire[1] = (uint8_t)(crc >> 8);
+    wire[2] = (uint8_t)(crc >> 16);
+    wire[3] = (uint8_t)(crc >> 24);
+}
+static inline uint32_t digest_get(const uint8_t *wire)
+{
+    return (uint32_t)wire[0] | ((uint32_t)wire[1] << 8) | ((uint32_t)wire[2] << 16) | ((uint32_t)wire[3] << 24);
+}
+
+#endif

@@ -1,0 +1,173 @@
+#include "common/iscsi/tx.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "common/base/env.h"
+#include "common/base/err.h"
+#include "common/iscsi/digest.h"
+
+void tx_pool_init(struct tx_pool *pool, const struct env *env)
+{
+    pool->env = env;
+    pool->allocated = 0;
+    list_init(&pool->free);
+}
+
+void tx_pool_fini(struct tx_pool *pool)
+{
+    struct list_node *node;
+    while ((node = list_pop_front(&pool->free))) {
+        env_free(pool->env, list_entry(node, struct tx_pdu, node));
+        pool->allocated--;
+    }
+    assert(pool->allocated == 0);
+}
+
+static struct tx_pdu *tx_pdu_get(struct tx_pool *pool)
+{
+    struct list_node *node = list_pop_front(&pool->free);
+    if (node)
+        return list_entry(node, struct tx_pdu, node);
+    struct tx_pdu *pdu = env_alloc(pool->env, sizeof *pdu);
+    if (pdu) {
+        list_init(&pdu->node);
+        pool->allocated++;
+    }
+    return pdu;
+}
+
+void tx_init(struct tx *tx, struct tx_pool *pool)
+{
+    memset(tx, 0, sizeof *tx);
+    tx->pool = pool;
+    list_init(&tx->queue);
+}
+
+/* The PDU is finished or dropped: back to the pool. */
+static void tx_release(struct tx *tx, struct tx_pdu *pdu)
+{
+    slice_release(&pdu->data);
+    if (pdu->done_count)
+        (*pdu->done_count)--;
+    list_push_front(&tx->pool->free, &pdu->node);
+}
+
+void tx_fini(struct tx *tx)
+{
+    struct list_node *node;
+    while ((node = list_pop_front(&tx->queue)))
+        tx_release(tx, list_entry(node, struct tx_pdu, node));
+    tx->queued_bytes = 0;
+}
+
+void tx_set_digests(struct tx *tx, bool header, bool data)
+{
+    tx->header_digest = header;
+    tx->data_digest = data;
+}
+
+static uint32_t tx_pdu_len(const struct tx_pdu *pdu)
+{
+    return pdu->head_len + pdu->data.len + pdu->tail_len;
+}
+
+static void tx_head(const struct tx *tx, struct tx_pdu *pdu, const uint8_t *bhs, const uint8_t *ahs, uint32_t ahs_len,
+                    uint32_t data_len)
+{
+    memcpy(pdu->head, bhs, PDU_BHS_LEN);
+    if (ahs_len)
+        memcpy(pdu->head + PDU_BHS_LEN, ahs, ahs_len);
+    pdu->head[4] = (uint8_t)(ahs_len / 4);
+    be24_put(pdu->head + 5, data_len);
+    pdu->head_len = (uint16_t)(PDU_BHS_LEN + ahs_len);
+    if (tx->header_digest) {
+        digest_put(pdu->head + pdu->head_len, digest_crc32c(pdu->head, pdu->head_len));
+        pdu->head_len = (uint16_t)(pdu->head_len + PDU_DIGEST_LEN);
+    }
+}
+
+/* Padding is sent as zeros and covered by the data digest; a PDU without data has neither. */
+static void tx_tail(const struct tx *tx, struct tx_pdu *pdu)
+{
+    uint32_t pad = pdu_pad_len(pdu->data.len);
+    memset(pdu->tail, 0, pad);
+    pdu->tail_len = (uint8_t)pad;
+    if (tx->data_digest && pdu->data.len) {
+        uint32_t crc = digest_update(DIGEST_INIT, pdu->data.ptr, pdu->data.len);
+        digest_put(pdu->tail + pad, digest_final(digest_update(crc, pdu->tail, pad)));
+        pdu->tail_len = (uint8_t)(pdu->tail_len + PDU_DIGEST_LEN);
+    }
+}
+
+int tx_add(struct tx *tx, const uint8_t *bhs, const uint8_t *ahs, uint32_t ahs_len, struct slice *data,
+           uint32_t *done_count)
+{
+    assert(ahs_len <= TX_AHS_MAX && ahs_len % 4 == 0);
+    struct tx_pdu *pdu = tx_pdu_get(tx->pool);
+    if (!pdu)
+        return ERR_NOMEM;
+    pdu->data = (struct slice){0};
+    if (data) {
+        pdu->data = *data;
+        *data = (struct slice){0};
+    }
+    pdu->sent = 0;
+    pdu->done_count = done_count;
+    if (done_count)
+        (*done_count)++;
+    tx_head(tx, pdu, bhs, ahs, ahs_len, pdu->data.len);
+    tx_tail(tx, pdu);
+    tx->queued_bytes += tx_pdu_len(pdu);
+    list_push_back(&tx->queue, &pdu->node);
+    return 0;
+}
+
+/* Adds what is left of one part (its bytes before `skip` have gone) to the list. */
+static uint32_t tx_place(struct io_vec *places, uint32_t n, uint8_t *ptr, uint32_t len, uint32_t *skip)
+{
+    uint32_t gone = *skip < len ? *skip : len;
+    *skip -= gone;
+    if (gone == len)
+        return n;
+    places[n] = (struct io_vec){ptr + gone, len - gone};
+    return n + 1;
+}
+
+uint32_t tx_gather(struct tx *tx, struct io_vec *places, uint32_t max)
+{
+    uint32_t n = 0;
+    list_for_each(node, &tx->queue) {
+        struct tx_pdu *pdu = list_entry(node, struct tx_pdu, node);
+        if (n + 3 > max) /* head, data, tail */
+            break;
+        uint32_t skip = pdu->sent;
+        n = tx_place(places, n, pdu->head, pdu->head_len, &skip);
+        n = tx_place(places, n, pdu->data.ptr, pdu->data.len, &skip);
+        n = tx_place(places, n, pdu->tail, pdu->tail_len, &skip);
+    }
+    return n;
+}
+
+void tx_sent(struct tx *tx, uint64_t len)
+{
+    assert(len <= tx->queued_bytes);
+    tx->queued_bytes -= len;
+    while (len > 0) {
+        struct tx_pdu *pdu = list_first(&tx->queue, struct tx_pdu, node);
+        uint32_t left = tx_pdu_len(pdu) - pdu->sent;
+        if (len < left) {
+            pdu->sent += (uint32_t)len;
+            return;
+        }
+        len -= left;
+        list_remove(&pdu->node);
+        tx_release(tx, pdu);
+    }
+}
+
+void tx_move(struct tx *tx, struct tx_pool *pool)
+{
+    assert(list_empty(&tx->queue));
+    tx->pool = pool;
+}
