@@ -1,0 +1,206 @@
+/* The CDB codec: tables made from cdb_def.h, and the few loops that read them. */
+#include "common/scsi/cdb.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "common/base/bytes.h"
+
+/* No struct stands behind a CDB's fields: member is unused. */
+#define X(id, byte, shift, bits) {CDB_F_##id, {#id, byte, shift, bits, 0}, false},
+#define I(id, byte, shift, bits) {CDB_F_##id, {#id, byte, shift, bits, 0}, true},
+#define COUNT_OF(...)            (sizeof((struct cdb_field[]){__VA_ARGS__}) / sizeof(struct cdb_field))
+#define C(id, opcode, sa, len, dir, name, ...)                                                                       \
+    [CDB_##id] = {CDB_##id, opcode, sa, len, CDB_##dir, name, {__VA_ARGS__}, (uint8_t)COUNT_OF(__VA_ARGS__)},
+const struct cdb_def cdb_defs[CDB_COMMAND_COUNT] = {CDB_COMMAND_LIST(C)};
+#undef C
+#undef X
+#undef I
+
+/* The bits that any field of a command covers, as two big-endian words of the 16 bytes, made by the compiler: the check for
+ * reserved bits runs on every command. LOW is the place of a field's lowest bit, counted from the end of the 16 bytes. */
+#define LOW(byte, shift, bits)     (128 - 8 * ((byte) + ((shift) + (bits) + 7) / 8) + (shift))
+#define ONES(bits)                 (UINT64_MAX >> (64 - (bits)))
+#define TAIL(byte, shift, bits)    (LOW(byte, shift, bits) < 64 ? ONES(bits) << (LOW(byte, shift, bits) & 63) : 0)
+#define HEAD(byte, shift, bits)                                                                                      \
+    (LOW(byte, shift, bits) >= 64           ? ONES(bits) << (LOW(byte, shift, bits) & 63)                            \
+     : LOW(byte, shift, bits) + (bits) > 64 ? ONES(bits) >> ((64 - LOW(byte, shift, bits)) & 63)                     \
+                                            : 0)
+#define I(id, byte, shift, bits) X(id, byte, shift, bits)
+#define C(id, opcode, sa, len, dir, name, ...) [CDB_##id] = 0 __VA_ARGS__,
+#define X(id, byte, shift, bits) | HEAD(byte, shift, bits)
+static const uint64_t legal_head[CDB_COMMAND_COUNT] = {CDB_COMMAND_LIST(C)};
+#undef X
+#define X(id, byte, shift, bits) | TAIL(byte, shift, bits)
+static const uint64_t legal_tail[CDB_COMMAND_COUNT] = {CDB_COMMAND_LIST(C)};
+#undef X
+#undef I
+#undef C
+
+static const char *const field_names[CDB_FIELD_COUNT] = {
+#define F(id, name) name,
+    CDB_FIELD_LIST(F)
+#undef F
+};
+
+/* Opcode to first row + 1; the rows of one opcode are neighbours. Opcodes with service actions have several rows. */
+static const uint8_t opcode_row[256] = {
+    [0x00] = CDB_TEST_UNIT_READY + 1, [0x03] = CDB_REQUEST_SENSE + 1,    [0x08] = CDB_READ_6 + 1,
+    [0x0a] = CDB_WRITE_6 + 1,         [0x12] = CDB_INQUIRY + 1,          [0x15] = CDB_MODE_SELECT_6 + 1,
+    [0x1a] = CDB_MODE_SENSE_6 + 1,    [0x1b] = CDB_START_STOP_UNIT + 1,  [0x1e] = CDB_PREVENT_ALLOW + 1,
+    [0x25] = CDB_READ_CAPACITY_10 + 1, [0x28] = CDB_READ_10 + 1,         [0x2a] = CDB_WRITE_10 + 1,
+    [0x2e] = CDB_WRITE_VERIFY_10 + 1, [0x2f] = CDB_VERIFY_10 + 1,        [0x35] = CDB_SYNC_CACHE_10 + 1,
+    [0x41] = CDB_WRITE_SAME_10 + 1,   [0x42] = CDB_UNMAP + 1,            [0x55] = CDB_MODE_SELECT_10 + 1,
+    [0x5a] = CDB_MODE_SENSE_10 + 1,   [0x88] = CDB_READ_16 + 1,          [0x8a] = CDB_WRITE_16 + 1,
+    [0x8e] = CDB_WRITE_VERIFY_16 + 1, [0x8f] = CDB_VERIFY_16 + 1,        [0x91] = CDB_SYNC_CACHE_16 + 1,
+    [0x93] = CDB_WRITE_SAME_16 + 1,   [0x9e] = CDB_READ_CAPACITY_16 + 1, [0xa0] = CDB_REPORT_LUNS + 1,
+    [0xa3] = CDB_REPORT_OPCODES + 1,  [0xa8] = CDB_READ_12 + 1,          [0xaa] = CDB_WRITE_12 + 1,
+    [0xae] = CDB_WRITE_VERIFY_12 + 1, [0xaf] = CDB_VERIFY_12 + 1,
+};
+
+const struct cdb_def *cdb_find_code(uint8_t opcode, int service_action)
+{
+    uint8_t row = opcode_row[opcode];
+    if (!row)
+        return NULL;
+    for (unsigned i = row - 1u; i < CDB_COMMAND_COUNT && cdb_defs[i].opcode == opcode; i++) {
+        if (cdb_defs[i].service_action == service_action)
+            return &cdb_defs[i];
+    }
+    return NULL;
+}
+
+const struct cdb_def *cdb_find(const uint8_t *bytes, size_t len, bool *opcode_known)
+{
+    uint8_t row = opcode_row[bytes[0]];
+    if (opcode_known)
+        *opcode_known = row != 0;
+    if (!row)
+        return NULL;
+    const struct cdb_def *def = &cdb_defs[row - 1];
+    if (def->service_action == CDB_NO_SA)
+        return def;
+    return len < 2 ? NULL : cdb_find_code(bytes[0], bytes[1] & 0x1f);
+}
+
+const struct cdb_field *cdb_field(const struct cdb_def *def, enum cdb_field_id id)
+{
+    for (uint8_t i = 0; i < def->field_count; i++) {
+        if (def->fields[i].id == id)
+            return &def->fields[i];
+    }
+    return NULL;
+}
+
+uint64_t cdb_get(const struct cdb_def *def, const uint8_t *bytes, enum cdb_field_id id)
+{
+    const struct cdb_field *f = cdb_field(def, id);
+    return f ? scsi_field_get(bytes, &f->place) : 0;
+}
+
+bool cdb_set(const struct cdb_def *def, uint8_t *bytes, enum cdb_field_id id, uint64_t value)
+{
+    const struct cdb_field *f = cdb_field(def, id);
+    if (!f || value > scsi_field_max(&f->place))
+        return false;
+    scsi_field_put(bytes, &f->place, value);
+    return true;
+}
+
+size_t cdb_build(enum cdb_command command, const struct cdb_value *values, size_t count, uint8_t out[CDB_LEN_MAX])
+{
+    const struct cdb_def *def = &cdb_defs[command];
+    uint8_t bytes[CDB_LEN_MAX] = {def->opcode};
+    if (def->service_action != CDB_NO_SA)
+        cdb_set(def, bytes, CDB_F_SA, (uint64_t)def->service_action);
+    for (size_t i = 0; i < count; i++) {
+        if (!cdb_set(def, bytes, values[i].id, values[i].value))
+            return 0;
+    }
+    memcpy(out, bytes, CDB_LEN_MAX);
+    return def->len;
+}
+
+static size_t build_block(enum cdb_command ten, enum cdb_command sixteen, uint64_t lba, uint32_t blocks, bool fua,
+                          uint8_t *out)
+{
+    enum cdb_command command = lba <= UINT32_MAX && blocks <= UINT16_MAX ? ten : sixteen;
+    return CDB_BUILD(command, out, {CDB_F_LBA, lba}, {CDB_F_COUNT, blocks}, {CDB_F_FUA, fua});
+}
+
+size_t cdb_build_read(uint64_t lba, uint32_t blocks, bool fua, uint8_t out[CDB_LEN_MAX])
+{
+    return build_block(CDB_READ_10, CDB_READ_16, lba, blocks, fua, out);
+}
+
+size_t cdb_build_write(uint64_t lba, uint32_t blocks, bool fua, uint8_t out[CDB_LEN_MAX])
+{
+    return build_block(CDB_WRITE_10, CDB_WRITE_16, lba, blocks, fua, out);
+}
+
+uint32_t cdb_blocks(const struct cdb_def *def, const uint8_t *bytes)
+{
+    uint32_t blocks = (uint32_t)cdb_get(def, bytes, CDB_F_COUNT);
+    bool six = def->command == CDB_READ_6 || def->command == CDB_WRITE_6;
+    return six && blocks == 0 ? 256 : blocks;
+}
+
+void cdb_usage(const struct cdb_def *def, uint8_t out[CDB_LEN_MAX])
+{
+    memset(out, 0, CDB_LEN_MAX);
+    out[0] = def->opcode;
+    for (uint8_t i = 0; i < def->field_count; i++) {
+        const struct cdb_field *f = &def->fields[i];
+        if (f->id == CDB_F_SA)
+            scsi_field_put(out, &f->place, (uint64_t)def->service_action);
+        else if (f->id == CDB_F_CONTROL)
+            out[f->place.byte] = 0x04; /* of the CONTROL byte we look at NACA alone */
+        else if (!f->ignored)
+            scsi_field_put(out, &f->place, UINT64_MAX);
+    }
+}
+
+bool cdb_reserved_bit(const struct cdb_def *def, const uint8_t *bytes, uint16_t *byte, uint8_t *bit)
+{
+    uint8_t rest[CDB_LEN_MAX] = {0};
+    memcpy(rest + 1, bytes + 1, def->len - 1u); /* the opcode is no field */
+    uint64_t head = be64_get(rest) & ~legal_head[def->command];
+    uint64_t tail = be64_get(rest + 8) & ~legal_tail[def->command];
+    if (!(head | tail))
+        return false;
+    be64_put(rest, head);
+    be64_put(rest + 8, tail);
+    for (uint16_t i = 1; i < def->len; i++) {
+        uint8_t wrong = rest[i];
+        if (!wrong)
+            continue;
+        uint8_t top = 7;
+        while (!(wrong >> top & 1))
+            top--;
+        *byte = i;
+        *bit = top;
+        return true;
+    }
+    return false;
+}
+
+void cdb_describe(const uint8_t *bytes, size_t len, char *buf, size_t buf_len)
+{
+    struct scsi_text t;
+    scsi_text_init(&t, buf, buf_len);
+    if (len == 0)
+        return;
+    const struct cdb_def *def = cdb_find(bytes, len, NULL);
+    const char *name = def ? def->name : cdb_opcode_name(bytes[0], len > 1 ? bytes[1] & 0x1f : CDB_NO_SA);
+    if (name)
+        scsi_text_add(&t, "%s", name);
+    else
+        scsi_text_add(&t, "opcode %02Xh", bytes[0]);
+    if (!def || len < def->len)
+        return;
+    for (uint8_t i = 0; i < def->field_count; i++) {
+        uint64_t value = scsi_field_get(bytes, &def->fields[i].place);
+        if (value && def->fields[i].id != CDB_F_SA)
+            scsi_text_add(&t, ", %s %" PRIu64, field_names[def->fields[i].id], value);
+    }
+}

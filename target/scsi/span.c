@@ -1,0 +1,96 @@
+/* Spans: pieces of data with their store request, from a free list that grows to the working set. */
+#include <assert.h>
+
+#include "target/scsi/private.h"
+
+static struct scsi_span *span_get(struct scsi_reactor *r)
+{
+    struct list_node *node = list_pop_front(&r->free_spans);
+    struct scsi_span *span = node ? list_entry(node, struct scsi_span, node) : NULL;
+    if (!span) {
+        span = env_alloc(r->env, sizeof *span);
+        if (!span)
+            return NULL;
+        r->spans_allocated++;
+    }
+    /* The store request is set by whoever submits it: clearing all of it here would cost more than a small read. */
+    list_init(&span->node);
+    list_init(&span->task_node);
+    list_init(&span->req.node);
+    span->task = NULL;
+    span->live = NULL;
+    span->other = NULL;
+    span->offset = 0;
+    span->unsent = 0;
+    span->complete = false;
+    span->data = (struct slice){0};
+    return span;
+}
+
+struct scsi_span *scsi_span_new(struct scsi_reactor *r, uint32_t len)
+{
+    assert(len <= SCSI_SPAN_LEN);
+    struct scsi_span *span = span_get(r);
+    if (!span)
+        return NULL;
+    struct chunk *chunk = pool_get(r->pool, len);
+    if (!chunk) {
+        list_push_front(&r->free_spans, &span->node);
+        return NULL;
+    }
+    span->data = slice_take(chunk, 0, len);
+    return span;
+}
+
+struct scsi_span *scsi_span_wrap(struct scsi_reactor *r, struct slice *data)
+{
+    struct scsi_span *span = span_get(r);
+    if (!span)
+        return NULL;
+    span->data = *data;
+    *data = (struct slice){0};
+    return span;
+}
+
+void span_recycle(struct scsi_reactor *r, struct scsi_span *span)
+{
+    if (span->other)
+        span_recycle(r, span->other);
+    slice_release(&span->data);
+    list_remove(&span->task_node);
+    list_remove(&span->node);
+    span->live = NULL;
+    span->task = NULL;
+    span->other = NULL;
+    list_push_front(&r->free_spans, &span->node);
+}
+
+void scsi_span_done(struct scsi_reactor *r, struct scsi_span *span)
+{
+    struct scsi_task *task = span->live;
+    span_recycle(r, span);
+    if (task && task->state == TASK_RUNNING) {
+        task->spans_in--;
+        if (!list_linked(&task->wait_node))
+            read_pump(r, task);
+    }
+    tasks_retry(r);
+}
+
+void tasks_retry(struct scsi_reactor *r)
+{
+    if (list_empty(&r->waiting) || r->retrying)
+        return;
+    r->retrying = true;
+    struct list_node batch;
+    list_init(&batch);
+    list_splice_back(&batch, &r->waiting);
+    struct list_node *node;
+    while (list_empty(&r->waiting) && (node = list_pop_front(&batch))) {
+        struct scsi_task *task = list_entry(node, struct scsi_task, wait_node);
+        task->resume(r, task);
+    }
+    /* Who still lacks memory goes first, then those behind it: no one is overtaken for ever. */
+    list_splice_back(&r->waiting, &batch);
+    r->retrying = false;
+}

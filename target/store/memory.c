@@ -1,0 +1,296 @@
+/* The memory store: sparse, gone when the service ends. Extents of 64 KiB are made by the first write and given back by
+ * DISCARD and ZERO of whole extents.
+ *
+ * Called by several reactor threads at once. Three levels of tables: the upper two are installed once by compare-exchange
+ * and live until close; the extent pointers and the bytes behind them are guarded by striped read-write spin locks, so an
+ * extent can be freed and overlapping reads and writes of careless clients are no data race. */
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/env.h"
+#include "common/base/err.h"
+#include "target/store/kinds.h"
+
+#define EXTENT_SHIFT 16u /* 64 KiB */
+#define EXTENT_LEN   (UINT64_C(1) << EXTENT_SHIFT)
+#define LEAF_SHIFT   12u /* extents per leaf: 4096, 256 MiB of data */
+#define MID_SHIFT    12u /* leaves per middle table: 1 TiB of data */
+#define TOP_SHIFT    10u /* 2^(16+12+12+10) is STORE_SIZE_MAX */
+#define STRIPES      1024u
+
+struct leaf {
+    uint8_t *extents[1u << LEAF_SHIFT]; /* owned; guarded by the extent's stripe */
+};
+struct middle {
+    _Atomic(struct leaf *) leaves[1u << MID_SHIFT]; /* owned */
+};
+struct memory {
+    struct store store;
+    _Atomic(struct middle *) top[1u << TOP_SHIFT]; /* owned */
+    atomic_int stripes[STRIPES]; /* -1: a writer, else how many readers */
+};
+
+static void lock_read(atomic_int *lock)
+{
+    for (;;) {
+        int readers = atomic_load_explicit(lock, memory_order_relaxed);
+        if (readers >= 0 && atomic_compare_exchange_weak_explicit(lock, &readers, readers + 1, memory_order_acquire,
+                                                                  memory_order_relaxed))
+            return;
+    }
+}
+
+static void unlock_read(atomic_int *lock)
+{
+    atomic_fetch_sub_explicit(lock, 1, memory_order_release);
+}
+
+static void lock_write(atomic_int *lock)
+{
+    for (;;) {
+        int free_lock = 0;
+        if (atomic_compare_exchange_weak_explicit(lock, &free_lock, -1, memory_order_acquire, memory_order_relaxed))
+            return;
+    }
+}
+
+static void unlock_write(atomic_int *lock)
+{
+    atomic_store_explicit(lock, 0, memory_order_release);
+}
+
+static atomic_int *stripe_of(struct memory *m, uint64_t extent)
+{
+    return &m->stripes[extent % STRIPES];
+}
+
+static struct middle *middle_of(struct memory *m, uint64_t index, bool make)
+{
+    _Atomic(struct middle *) *place = &m->top[index];
+    struct middle *have = atomic_load_explicit(place, memory_order_acquire);
+    if (have || !make)
+        return have;
+    struct middle *made = env_alloc(m->store.env, sizeof *made);
+    if (!made)
+        return NULL;
+    /* Another thread may have been faster: then its table counts. */
+    if (atomic_compare_exchange_strong_explicit(place, &have, made, memory_order_acq_rel, memory_order_acquire))
+        return made;
+    env_free(m->store.env, made);
+    return have;
+}
+
+/* The leaf that holds an extent; NULL when it does not exist (and make is false) or memory is out. */
+static struct leaf *leaf_of(struct memory *m, uint64_t extent, bool make)
+{
+    struct middle *middle = middle_of(m, extent >> (LEAF_SHIFT + MID_SHIFT), make);
+    if (!middle)
+        return NULL;
+    _Atomic(struct leaf *) *place = &middle->leaves[extent >> LEAF_SHIFT & ((1u << MID_SHIFT) - 1)];
+    struct leaf *have = atomic_load_explicit(place, memory_order_acquire);
+    if (have || !make)
+        return have;
+    struct leaf *made = env_alloc(m->store.env, sizeof *made);
+    if (!made)
+        return NULL;
+    if (atomic_compare_exchange_strong_explicit(place, &have, made, memory_order_acq_rel, memory_order_acquire))
+        return made;
+    env_free(m->store.env, made);
+    return have;
+}
+
+static uint8_t **slot_of(struct leaf *leaf, uint64_t extent)
+{
+    return &leaf->extents[extent & ((1u << LEAF_SHIFT) - 1)];
+}
+
+static void extent_read(struct memory *m, uint64_t offset, uint8_t *to, size_t len)
+{
+    uint64_t extent = offset >> EXTENT_SHIFT;
+    struct leaf *leaf = leaf_of(m, extent, false);
+    if (!leaf) {
+        memset(to, 0, len);
+        return;
+    }
+    atomic_int *lock = stripe_of(m, extent);
+    lock_read(lock);
+    const uint8_t *data = *slot_of(leaf, extent);
+    if (data)
+        memcpy(to, data + offset % EXTENT_LEN, len);
+    else
+        memset(to, 0, len);
+    unlock_read(lock);
+}
+
+static int extent_write(struct memory *m, uint64_t offset, const uint8_t *from, size_t len)
+{
+    uint64_t extent = offset >> EXTENT_SHIFT;
+    struct leaf *leaf = leaf_of(m, extent, true);
+    if (!leaf)
+        return ERR_NOSPACE;
+    atomic_int *lock = stripe_of(m, extent);
+    lock_write(lock);
+    uint8_t **slot = slot_of(leaf, extent);
+    if (!*slot)
+        *slot = env_alloc(m->store.env, EXTENT_LEN);
+    uint8_t *data = *slot;
+    if (data)
+        memcpy(data + offset % EXTENT_LEN, from, len);
+    unlock_write(lock);
+    /* Memory is this medium: out of it means that the medium is full. */
+    return data ? 0 : ERR_NOSPACE;
+}
+
+static void extent_clear(struct memory *m, struct leaf *leaf, uint64_t extent, uint64_t from, uint64_t len)
+{
+    atomic_int *lock = stripe_of(m, extent);
+    lock_write(lock);
+    uint8_t **slot = slot_of(leaf, extent);
+    if (*slot && len == EXTENT_LEN) {
+        env_free(m->store.env, *slot);
+        *slot = NULL;
+    } else if (*slot) {
+        memset(*slot + from, 0, len);
+    }
+    unlock_write(lock);
+}
+
+/* Ranges can be whole disks: absent tables are stepped over. */
+static void clear(struct memory *m, uint64_t offset, uint64_t len)
+{
+    uint64_t end = offset + len;
+    while (offset < end) {
+        uint64_t extent = offset >> EXTENT_SHIFT;
+        struct leaf *leaf = leaf_of(m, extent, false);
+        if (!leaf) {
+            unsigned shift = EXTENT_SHIFT + LEAF_SHIFT;
+            if (!middle_of(m, extent >> (LEAF_SHIFT + MID_SHIFT), false))
+                shift += MID_SHIFT;
+            offset = ((offset >> shift) + 1) << shift;
+            continue;
+        }
+        uint64_t from = offset % EXTENT_LEN;
+        uint64_t part = EXTENT_LEN - from < end - offset ? EXTENT_LEN - from : end - offset;
+        extent_clear(m, leaf, extent, from, part);
+        offset += part;
+    }
+}
+
+/* Cuts each place at extent boundaries. Stops at the first failure and says where. */
+static int transfer(struct memory *m, struct store_req *req)
+{
+    uint64_t offset = req->offset;
+    for (uint32_t i = 0; i < req->vec_count; i++) {
+        uint8_t *p = req->vec[i].ptr;
+        for (size_t left = req->vec[i].len; left > 0;) {
+            uint64_t room = EXTENT_LEN - offset % EXTENT_LEN;
+            size_t part = left < room ? left : (size_t)room;
+            int err = 0;
+            if (req->verb == STORE_READ)
+                extent_read(m, offset, p, part);
+            else
+                err = extent_write(m, offset, p, part);
+            if (err) {
+                req->error_offset = offset;
+                return err;
+            }
+            p += part;
+            offset += part;
+            left -= part;
+        }
+    }
+    return 0;
+}
+
+static bool memory_submit(struct store *store, struct io *io, struct store_req *req)
+{
+    (void)io;
+    struct memory *m = (struct memory *)store;
+    req->result = 0;
+    switch (req->verb) {
+    case STORE_READ:
+    case STORE_WRITE:
+        req->result = transfer(m, req);
+        break;
+    case STORE_DISCARD:
+    case STORE_ZERO:
+        clear(m, req->offset, req->len);
+        break;
+    case STORE_FLUSH:
+        break;
+    }
+    return true;
+}
+
+static int memory_open(const struct env *env, struct io *io, const struct store_spec *spec, struct store **out, char *why,
+                       size_t why_len)
+{
+    (void)io;
+    int err = store_check_size(spec, spec->size, why, why_len);
+    if (err)
+        return err;
+    struct memory *m = env_alloc(env, sizeof *m);
+    if (!m) {
+        snprintf(why, why_len, "out of memory");
+        return ERR_NOMEM;
+    }
+    m->store.ops = &store_memory_ops;
+    m->store.env = env;
+    m->store.info = (struct store_info){
+        .size = spec->size,
+        .readonly = spec->readonly,
+        .can_discard = true,
+        .thin = true,
+        .rotational = spec->rotational,
+        .block_min = 1,
+        .discard_granularity = (uint32_t)EXTENT_LEN,
+        .concurrency = STORE_ANY,
+    };
+    *out = &m->store;
+    return 0;
+}
+
+static int memory_resize(struct store *store, struct io *io, uint64_t size, char *why, size_t why_len)
+{
+    (void)io;
+    struct store_spec spec = {.kind = "memory"};
+    int err = store_check_size(&spec, size, why, why_len);
+    if (err)
+        return err;
+    /* What is cut off must not come back when the store grows again. */
+    if (size < store->info.size)
+        clear((struct memory *)store, size, store->info.size - size);
+    store->info.size = size;
+    return 0;
+}
+
+static void leaf_free(const struct env *env, struct leaf *leaf)
+{
+    for (size_t i = 0; leaf && i < 1u << LEAF_SHIFT; i++)
+        env_free(env, leaf->extents[i]);
+    env_free(env, leaf);
+}
+
+static void memory_close(struct store *store, struct io *io)
+{
+    (void)io;
+    struct memory *m = (struct memory *)store;
+    const struct env *env = store->env;
+    for (size_t i = 0; i < 1u << TOP_SHIFT; i++) {
+        struct middle *middle = atomic_load(&m->top[i]);
+        for (size_t k = 0; middle && k < 1u << MID_SHIFT; k++)
+            leaf_free(env, atomic_load(&middle->leaves[k]));
+        env_free(env, middle);
+    }
+    env_free(env, m);
+}
+
+const struct store_ops store_memory_ops = {
+    .kind = "memory",
+    .open = memory_open,
+    .submit = memory_submit,
+    .resize = memory_resize,
+    .close = memory_close,
+};
