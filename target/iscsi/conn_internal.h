@@ -1,0 +1,417 @@
+/* The engine's own objects: connection, session, task, and the doors between its files. Nothing outside target/iscsi
+ * includes this. A session owns its tasks and its command numbering; a connection owns its byte streams, its status
+ * numbering and its negotiation. Today a session has one connection, but no object relies on that. */
+#ifndef LUNETTE_TARGET_ISCSI_CONN_INTERNAL_H
+#define LUNETTE_TARGET_ISCSI_CONN_INTERNAL_H
+
+#include "common/iscsi/chap.h"
+#include "common/iscsi/framer.h"
+#include "common/iscsi/keys.h"
+#include "common/iscsi/pdu.h"
+#include "common/iscsi/serial.h"
+#include "common/iscsi/text.h"
+#include "target/iscsi/target.h"
+
+/* ---- limits that are not configuration ---- */
+#define TGT_CHUNK_LEN            65536u              /* bytes: one receive */
+#define TGT_OUTPUT_MAX           (4u * 1024 * 1024)  /* bytes queued on a connection; beyond, its input waits */
+#define TGT_DATA_MAX             (32u * 1024 * 1024) /* bytes of data of started commands of a session */
+#define TGT_IMMEDIATE_MAX        16u                 /* immediate commands in progress on a session (R7143-4.2.2.1-06) */
+#define TGT_HASH_SIZE            256u                /* buckets: a power of two */
+#define TGT_RETIRED_MAX          64u                 /* ended tasks whose late data is still expected */
+#define TGT_R2T_MAX              4u                  /* outstanding R2Ts per task; two bits of a target transfer tag */
+#define TGT_WINDOW_MAX           1024u               /* commands */
+#define TGT_LOGIN_EXCHANGES_MAX  256u                /* login requests of one login: one key each, and long texts */
+#define TGT_CLOSE_FLUSH_NS       5000000000u         /* how long a last response may take to leave */
+#define TGT_TMF_DATA_NS          10000000000u        /* how long an abort waits for data that was asked for */
+#define TGT_LOGIN_SEGMENT_LEN    8192u               /* bytes: R7143-6.3-04, during login the default applies */
+#define TGT_ASYNC_LOGOUT_S       3u                  /* seconds given in an asynchronous logout request */
+
+/* ---- login statuses, class << 8 | detail (RFC 7143 11.13.5) ---- */
+enum login_status {
+    LOGIN_SUCCESS = 0x0000,
+    LOGIN_INITIATOR_ERROR = 0x0200,
+    LOGIN_AUTH_FAILURE = 0x0201,
+    LOGIN_FORBIDDEN = 0x0202,
+    LOGIN_NOT_FOUND = 0x0203,
+    LOGIN_REMOVED = 0x0204,
+    LOGIN_VERSION = 0x0205,
+    LOGIN_TOO_MANY = 0x0206,
+    LOGIN_MISSING = 0x0207,
+    LOGIN_NOT_INCLUDED = 0x0208,
+    LOGIN_SESSION_TYPE = 0x0209,
+    LOGIN_NO_SESSION = 0x020a,
+    LOGIN_INVALID_REQUEST = 0x020b,
+    LOGIN_TARGET_ERROR = 0x0300,
+    LOGIN_UNAVAILABLE = 0x0301,
+    LOGIN_NO_RESOURCES = 0x0302
+};
+
+/* Reject reasons (11.17.1). 0x0b is deprecated and never sent: R7143-11.17.1-02. */
+enum reject_reason {
+    REJECT_NONE = 0x00,
+    REJECT_DATA_DIGEST = 0x02,
+    REJECT_SNACK = 0x03,
+    REJECT_PROTOCOL = 0x04,
+    REJECT_UNSUPPORTED = 0x05,
+    REJECT_IMMEDIATE = 0x06,
+    REJECT_IN_PROGRESS = 0x07,
+    REJECT_FIELD = 0x09,
+    REJECT_RESOURCES = 0x0a,
+    REJECT_LOGOUT = 0x0c
+};
+
+/* One event waiting to be pulled. */
+struct tgt_event_slot {
+    struct list_node node;
+    struct tgt_event event;
+    struct tgt_session *ended; /* SESSION_DOWN: freed when pulled */
+};
+
+/* ---- text negotiation in the full feature phase: one at a time per connection ---- */
+struct text_exchange {
+    bool open;          /* the next request has to carry ttt */
+    uint32_t itt, ttt;
+    uint64_t lun;
+    struct text_assembler in;
+    char *in_buf;       /* owned */
+    char *out_buf;      /* owned: the answer, while segments of it are to be sent */
+    struct text_splitter out;
+    bool answering;     /* out has segments left */
+    struct key_negotiation *neg; /* owned */
+};
+
+/* ---- login ---- */
+enum conn_state {
+    CONN_LOGIN,    /* until the full feature phase */
+    CONN_PLACING,  /* first login request complete; waits for the host's placement */
+    CONN_WAIT_OLD, /* authenticated; an old session or connection has to end first */
+    CONN_FULL,     /* full feature phase */
+    CONN_LOGOUT,   /* logout requested; tasks leave the store */
+    CONN_CLOSING,  /* last output, then the end */
+    CONN_DEAD,     /* the host is told to close; only memory remains */
+    CONN_STATE_COUNT
+};
+
+struct tgt_login {
+    bool started;              /* fields of the first request are set */
+    bool identified;           /* names are known, negotiation runs */
+    struct pdu_login_request first, now;
+    uint32_t exchanges;
+    uint8_t stage;             /* CSG in force */
+    struct tgt_config *config; /* reference */
+    const struct tgt_target *target; /* of config; NULL in unnamed discovery */
+    struct tgt_nexus_key key;
+    bool discovery, has_initiator, has_target;
+    struct key_negotiation neg;
+    struct chap_target chap;
+    bool chap_on, chap_running, need_auth, authenticated;
+    struct text_assembler in;
+    char *in_buf, *out_buf; /* owned, text_len_max each */
+    struct text_writer writer;
+    struct text_splitter out;
+    bool answering;          /* out has segments left */
+    struct tgt_session *old; /* borrowed while WAIT_OLD: ends, or loses a connection */
+    bool join;               /* connection reinstatement into `old` */
+};
+
+struct tgt_conn {
+    struct list_node node;         /* reactor->conns */
+    struct list_node session_node; /* session->conns */
+    struct list_node send_node, read_node;
+    struct tgt_reactor *r;         /* NULL while detached */
+    const struct env *env;
+    struct tgt_conn_info info;
+    enum conn_state state;
+    struct tgt_session *session;   /* borrowed: outlives its connections */
+    struct framer framer;
+    struct tx tx;
+    bool tx_lent, rx_lent; /* the host holds places of ours */
+    bool reading;          /* the host was not told NOT_NOW since it last read */
+    bool stalled;          /* the framer waits for memory */
+    uint16_t cid;
+    uint32_t stat_sn, exp_stat_sn;
+    struct tgt_login *login; /* owned, until the full feature phase */
+    struct key_params params; /* in force since then */
+    struct text_exchange text;
+    struct slice placed;     /* holds the memory that the framer fills, whatever becomes of its task */
+    uint8_t *carry;          /* owned: unread bytes on the way to another reactor */
+    uint32_t carry_len;
+    struct pdu_logout_request logout;
+    uint64_t created_ns;
+    uint64_t deadline_ns;  /* login, flush: when patience ends */
+    uint64_t heard_ns;     /* last input */
+    uint64_t ping_ns;      /* when the outstanding ping was sent */
+    uint32_t ping_ttt, text_ttt; /* the last ones used */
+    bool ping_open, ping_answered;
+    bool place_told;
+    const char *reason; /* static: why it ends */
+    struct tgt_event_slot place_event, close_event;
+};
+
+/* ---- tasks ---- */
+enum task_phase {
+    TASK_FREE,
+    TASK_WAITING,  /* not started: the session's data budget is used up */
+    TASK_RUNNING,  /* the device server has it */
+    TASK_STOPPING, /* we asked the device server to give it up */
+    TASK_FINISHED, /* the device server is done; data from the initiator is still due */
+    TASK_DRAINING  /* response queued or none due; output still refers to it */
+};
+
+/* Data-out bytes being collected. Consecutive slots cover the data without gaps; only the last is not block aligned. */
+struct out_slot {
+    struct scsi_span *span; /* NULL: free */
+    uint64_t offset;        /* bytes within the command's data */
+    uint32_t len, asked, have; /* bytes: size; present or asked for by R2T; present */
+};
+
+struct out_r2t {
+    bool open;
+    uint32_t ttt;
+    uint64_t offset;
+    uint32_t len, have; /* bytes */
+    uint32_t data_sn;   /* next */
+    uint32_t slot;
+};
+
+struct tgt_task {
+    struct scsi_task scsi; /* first: the device server's view of us */
+    struct list_node node; /* session->tasks, or reactor->free_tasks */
+    struct list_node wait_node; /* session->waiting or reactor->starved */
+    struct tgt_task *hash_next;
+    struct tgt_session *session;
+    struct tgt_conn *conn; /* allegiance; NULL once the connection is gone */
+    uint32_t index;        /* in reactor->tasks */
+    uint32_t generation;   /* counts R2Ts over the object's life, so that tags do not repeat soon */
+    enum task_phase phase;
+    uint32_t itt, cmd_sn;
+    uint64_t edtl_in, edtl_out; /* bytes announced */
+    uint32_t edtl;              /* the header's field */
+    bool read, write, immediate, counted;
+
+    /* data out */
+    struct slice immediate_data; /* waits for SCSI_READY_OUT */
+    bool unsolicited;            /* Data-Out without R2T is due until F = 1 */
+    uint32_t unsolicited_len;    /* bytes that the whole first burst must have */
+    uint32_t unsolicited_have;   /* bytes so far, immediate data included */
+    uint32_t unsolicited_sn;     /* next DataSN */
+    struct slice first;          /* its own chunk for the first burst */
+    bool out_wanted;             /* SCSI_READY_OUT was seen */
+    bool out_begun;              /* and the first burst was handed over */
+    bool out_over;               /* all that can come has been handed over */
+    bool out_stop;               /* no more R2Ts: an abort waits for those that are out */
+    uint64_t want, asked;        /* bytes to bring; bytes present or asked for */
+    uint64_t slotted;            /* bytes that lie in spans, handed over or not */
+    struct out_slot slots[SCSI_SPANS_PER_TASK];
+    uint32_t slots_used, filling; /* count; the slot that R2Ts are cut from */
+    struct out_r2t r2ts[TGT_R2T_MAX];
+    uint32_t r2t_sn, r2t_open;
+
+    /* data in */
+    struct scsi_span *spans[SCSI_SPANS_PER_TASK]; /* taken and not given back, by offset */
+    uint32_t span_count;
+    struct scsi_span *held;     /* the newest: its last piece is kept back, for it may carry the status */
+    uint32_t held_at, held_len; /* bytes within the span */
+    uint64_t sent_in;           /* bytes of data-in queued */
+    uint32_t data_sn, burst_left;
+
+    /* ending */
+    bool failed;        /* the transport's own verdict stands: own_status, asc, ascq */
+    bool silent;        /* no response is due */
+    bool aborted;       /* the device server gave it up */
+    uint8_t own_status, asc, ascq;
+    uint64_t cost;      /* bytes counted in session->data_started */
+    uint32_t unsent;    /* response PDUs that borrow `response` */
+    uint8_t response[2 + SCSI_SENSE_MAX];
+};
+
+/* A task that ended while the initiator may still send data for it: that data is dropped without a word. */
+struct retired {
+    uint32_t itt, ttt; /* ttt PDU_TAG_RESERVED: unsolicited */
+    bool used;
+};
+
+/* A command that arrived ahead of its turn. */
+struct held_pdu {
+    struct list_node node; /* session->held, ascending cmd_sn */
+    uint32_t cmd_sn;
+    bool plug;             /* an aborted command that will never come */
+    struct tgt_conn *conn;
+    uint8_t bhs[PDU_BHS_LEN];
+    uint32_t ahs_len, data_len;
+    struct slice data;
+    uint8_t ahs[]; /* ahs_len bytes */
+};
+
+/* One task management request in progress. The device server frees it when the session is gone before the answer. */
+struct tgt_tmf {
+    struct scsi_tmf scsi; /* first */
+    struct list_node session_node; /* session->tmfs */
+    struct tgt_session *session;
+    struct tgt_conn *conn;
+    uint32_t itt, cmd_sn;
+    bool started;
+    uint64_t deadline_ns; /* waits for commands and data until then */
+};
+
+struct tgt_session {
+    struct list_node node; /* reactor->sessions, ascending id; or reactor->dead */
+    struct tgt_reactor *r;
+    uint64_t id;
+    struct tgt_config *config; /* reference */
+    const struct tgt_target *target; /* of config; NULL in unnamed discovery */
+    struct tgt_nexus_key key;
+    struct io_addr local; /* unnamed discovery: unique per portal */
+    struct scsi_nexus nexus;
+    bool discovery, nexus_open, closing, stopping, logging_out;
+    const char *reason;
+    struct key_params params;
+    char auth[16];
+    struct list_node conns;
+    uint32_t conn_count;
+    uint32_t exp_cmd_sn, max_cmd_sn; /* as advertised */
+    uint32_t window;                 /* commands */
+    uint32_t active, immediate_active, tmf_count; /* commands in progress */
+    struct list_node held;
+    uint32_t held_count;
+    struct tgt_task *hash[TGT_HASH_SIZE];
+    struct list_node tasks, waiting, tmfs;
+    uint64_t data_started; /* bytes of data of started commands */
+    struct retired retired[TGT_RETIRED_MAX];
+    uint32_t retired_next;
+    uint64_t commands, read_bytes, write_bytes, created_ns;
+    struct tgt_event_slot up_event, down_event;
+};
+
+/* ---- conn.c ---- */
+void conn_set_state(struct tgt_conn *conn, enum conn_state state);
+/* Reads on from what has arrived. */
+void conn_process(struct tgt_conn *conn);
+/* Lets queued output go and the connection close. `reason` is static. */
+void conn_close_after_flush(struct tgt_conn *conn, const char *reason);
+/* Ends it now: the session learns of it, the host is told. */
+void conn_drop(struct tgt_conn *conn, const char *reason);
+void conn_kick(struct tgt_conn *conn);   /* there may be something to send */
+void conn_resume(struct tgt_conn *conn); /* wants input again */
+void conn_set_deadline(struct tgt_conn *conn, uint64_t when_ns);
+bool conn_live(const struct tgt_conn *conn); /* responses still reach the peer */
+/* Queues a PDU whose header is complete. On lack of memory the connection is dropped and false returned. */
+bool conn_send(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data, uint32_t *done_count);
+/* A slice with a copy of the bytes; drops the connection when memory is out. */
+bool conn_copy(struct tgt_conn *conn, const void *bytes, uint32_t len, struct slice *out);
+void conn_sweep(struct tgt_conn *conn); /* releases data whose output is finished */
+void conn_maybe_closed(struct tgt_conn *conn);
+const char *conn_label(const struct tgt_conn *conn);
+void conn_text_free(struct tgt_conn *conn);
+
+/* ---- login.c, login_nexus.c, place.c ---- */
+void login_pdu(struct tgt_conn *conn, struct framer_pdu *pdu);
+void login_fail(struct tgt_conn *conn, uint16_t status, const char *key, const char *why);
+void login_free(struct tgt_conn *conn);
+void login_continue(struct tgt_conn *conn); /* after placement */
+void login_old_ended(struct tgt_conn *conn);
+void login_answer(struct tgt_conn *conn);
+void login_send(struct tgt_conn *conn, uint16_t status, bool transit, bool more, struct slice *data);
+void login_config_changed(struct tgt_conn *conn);
+/* Who and whom: fills login->key from the raw text, without judging it. */
+void login_peek(struct tgt_login *login);
+/* Judges names, access and session identity. False: the login has been failed. */
+bool login_identify(struct tgt_conn *conn);
+/* Session rules at the end: true when the login may be completed now. */
+bool login_settle(struct tgt_conn *conn);
+int login_enter(struct tgt_conn *conn); /* creates or joins the session */
+void place_ask(struct tgt_conn *conn);
+
+/* ---- session.c ---- */
+int session_new(struct tgt_conn *conn, struct tgt_session **out);
+struct tgt_session *session_find(struct tgt_reactor *r, const struct tgt_nexus_key *key, bool discovery,
+                                 const struct io_addr *local);
+void session_add_conn(struct tgt_session *s, struct tgt_conn *conn);
+void session_remove_conn(struct tgt_session *s, struct tgt_conn *conn);
+struct tgt_conn *session_conn(struct tgt_session *s, uint16_t cid);
+/* Ends the session and all its connections. */
+void session_close(struct tgt_session *s, const char *reason);
+/* Frees what can be freed; called whenever a task or connection of it ended. */
+void session_check_end(struct tgt_session *s);
+void session_run(struct tgt_session *s);
+void session_config_changed(struct tgt_session *s, struct tgt_config *config);
+void session_numbers(struct tgt_session *s, uint32_t *exp_cmd_sn, uint32_t *max_cmd_sn);
+
+/* ---- sequence.c: command numbering ---- */
+enum sequence_verdict { SEQUENCE_NOW, SEQUENCE_HELD, SEQUENCE_DROP };
+/* Where a non-immediate command stands. HELD: the PDU was kept (its data moved) and comes back through command_execute. */
+enum sequence_verdict sequence_take(struct tgt_conn *conn, uint32_t cmd_sn, struct framer_pdu *pdu);
+void sequence_advance(struct tgt_session *s); /* delivers what has become due */
+bool sequence_plug(struct tgt_session *s, uint32_t cmd_sn); /* treats a missing command as received */
+void sequence_drop_all(struct tgt_session *s, const struct tgt_conn *conn); /* conn NULL: all */
+
+/* ---- command.c ---- */
+void command_pdu(struct tgt_conn *conn, struct framer_pdu *pdu); /* any request but Data-Out */
+void command_execute(struct tgt_conn *conn, const uint8_t *bhs, const uint8_t *ahs, uint32_t ahs_len,
+                     struct slice *data);
+
+/* ---- iscsi_task.c ---- */
+struct tgt_task *iscsi_task_new(struct tgt_session *s, struct tgt_conn *conn, uint32_t itt); /* NULL: no memory */
+struct tgt_task *iscsi_task_find(const struct tgt_session *s, uint32_t itt);
+/* Starts it, or queues it behind the session's data budget. */
+void iscsi_task_submit(struct tgt_task *task);
+void iscsi_task_start_waiting(struct tgt_session *s, bool all);
+void iscsi_task_events(struct tgt_reactor *r);
+/* The transport's own verdict: the command will end CHECK CONDITION, ABORTED COMMAND, with this code. */
+void iscsi_task_fail(struct tgt_task *task, uint8_t asc, uint8_t ascq);
+void iscsi_task_status(struct tgt_task *task, uint8_t status); /* the same with a bare status */
+/* Ends what can end now: call when data has ceased to be due. The task may be gone afterwards. */
+void iscsi_task_progress(struct tgt_task *task);
+void iscsi_task_abort(struct tgt_task *task); /* without an answer */
+void iscsi_task_uncount(struct tgt_task *task);
+void iscsi_task_check_free(struct tgt_task *task);
+void iscsi_task_orphan(struct tgt_task *task); /* its connection is gone */
+bool retired_match(struct tgt_session *s, uint32_t itt, uint32_t ttt, bool final);
+void retired_add(struct tgt_session *s, uint32_t itt, uint32_t ttt);
+
+/* ---- response.c ---- */
+struct residual {
+    bool overflow, underflow;
+    uint32_t count; /* bytes */
+};
+struct residual residual_of(uint64_t moved, uint64_t expected);
+struct residual residual_of_task(const struct tgt_task *task);
+void response_send(struct tgt_task *task);
+void response_busy(struct tgt_conn *conn, uint32_t itt, uint32_t edtl); /* for want of a task object */
+
+/* ---- data_out.c, data_in.c ---- */
+void data_out_header(struct tgt_conn *conn, struct framer_pdu *pdu);
+void data_out_pdu(struct tgt_conn *conn, struct framer_pdu *pdu);
+/* data_burst.c: what the device server wants, and asking for it */
+void data_out_ready(struct tgt_task *task);
+void data_out_arrived(struct tgt_task *task, struct out_r2t *r2t); /* an R2T is answered: maybe a span is full */
+void data_out_release(struct tgt_task *task); /* drops what was collected; later data is dropped by its tags */
+bool data_out_settled(const struct tgt_task *task); /* no Data-Out is due */
+void data_in_ready(struct tgt_task *task);
+/* Sends what is held back, with the status on it when with_status; false: nothing was held back. */
+bool data_in_finish(struct tgt_task *task, bool with_status);
+void data_in_release(struct tgt_task *task); /* nothing more will be sent */
+void data_in_sweep(struct tgt_task *task);   /* gives back spans whose bytes are on the wire */
+
+/* ---- the others ---- */
+void text_request(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data);
+/* Answers SendTargets behind the first `used` bytes of *buf, a heap buffer of *cap bytes that is replaced by a larger one
+ * when needed. ERR_NOMEM; ERR_INVALID: this value may not be asked for here. */
+int discovery_answer(struct tgt_conn *conn, const char *what, char **buf, size_t *cap, size_t *used);
+void task_mgmt_request(struct tgt_conn *conn, const uint8_t *bhs);
+void task_mgmt_run(struct tgt_session *s);
+void task_mgmt_done(struct tgt_reactor *r);
+void task_mgmt_orphan(struct tgt_session *s, const struct tgt_conn *conn); /* conn NULL: all */
+void logout_request(struct tgt_conn *conn, const uint8_t *bhs);
+void logout_run(struct tgt_session *s); /* answers when the tasks have left the store */
+void nop_out(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data);
+void nop_tick(struct tgt_conn *conn, uint64_t now_ns);
+uint64_t nop_deadline(const struct tgt_conn *conn);
+void nop_announce(struct tgt_conn *conn); /* carries the window when nothing else does */
+void reject_send(struct tgt_conn *conn, const uint8_t *bhs, const uint8_t *ahs, uint32_t ahs_len,
+                 enum reject_reason reason, const char *why);
+void stop_session(struct tgt_session *s);
+void stop_run(struct tgt_session *s);
+
+#endif

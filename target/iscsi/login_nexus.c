@@ -1,0 +1,251 @@
+/* Who logs in to what: names, access, and the session rules of RFC 7143 6.3.1 and 6.3.5. */
+#include "target/iscsi/conn_internal.h"
+
+/* ---- before placement: read, do not judge ---- */
+
+static void take_name(struct text_range value, char out[TGT_NAME_MAX])
+{
+    char normal[NAME_CAP];
+    if (name_normalize(value.ptr, value.len, NAME_LENIENT, normal, NULL) != NAME_INVALID)
+        memcpy(out, normal, sizeof normal);
+}
+
+void login_peek(struct tgt_login *login)
+{
+    struct text_parser parser;
+    struct text_range key, value;
+    text_parser_init(&parser, login->in.buf, login->in.len, login->in.cap);
+    while (text_parser_next(&parser, &key, &value) == TEXT_PAIR) {
+        if (text_is(key, "InitiatorName")) {
+            login->has_initiator = true;
+            take_name(value, login->key.initiator);
+        } else if (text_is(key, "TargetName")) {
+            login->has_target = true;
+            take_name(value, login->key.target);
+        } else if (text_is(key, "SessionType")) {
+            login->discovery = text_is(value, "Discovery");
+        }
+    }
+    memcpy(login->key.isid, login->first.isid, sizeof login->key.isid);
+    login->key.tsih = login->first.tsih;
+}
+
+/* ---- after placement ---- */
+
+static bool find_user(void *ctx, const char *name, struct chap_user *out)
+{
+    const struct tgt_conn *conn = ctx;
+    const struct tgt_login *login = conn->login;
+    bool named = login->target && !login->discovery;
+    const struct tgt_user *users = named ? login->target->users : login->config->discovery_users;
+    uint32_t count = named ? login->target->user_count : login->config->discovery_user_count;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct tgt_user *user = &users[i];
+        if (strcmp(user->name, name) != 0)
+            continue;
+        out->in = (struct chap_secret){user->name, user->secret, user->secret_len};
+        out->out = (struct chap_secret){user->mutual_name, user->mutual_secret, user->mutual_secret_len};
+        return true;
+    }
+    return false;
+}
+
+/* What this engine can do bounds what the configuration may ask for: one connection, recovery level 0, data in order,
+ * and segments and a first burst
+ * that fit one buffer. */
+static void bound_config(struct key_config *config)
+{
+    config->max_connections = 1;
+    config->error_recovery_level = 0; /* R7143-7.1.5-05 */
+    config->data_pdu_in_order = true;
+    config->data_sequence_in_order = true;
+    config->iscsi_protocol_level = 1;
+    config->task_reporting.count = 1; /* R7143-4.2.3.3-01 */
+    config->task_reporting.value[0] = KEY_TASK_REPORTING_RFC3720;
+    if (config->first_burst_length > SCSI_SPAN_LEN)
+        config->first_burst_length = SCSI_SPAN_LEN;
+    if (config->max_recv_data_segment_length > POOL_CLASS_MAX)
+        config->max_recv_data_segment_length = POOL_CLASS_MAX;
+    config->discovery_digest_none = true;
+}
+
+static void start_negotiation(struct tgt_conn *conn, const struct tgt_session *joined)
+{
+    struct tgt_login *login = conn->login;
+    struct key_config config;
+    if (login->target)
+        config = login->target->keys;
+    else
+        key_config_default(&config);
+    bound_config(&config);
+    uint32_t users = login->target && !login->discovery ? login->target->user_count : login->config->discovery_user_count;
+    login->need_auth = users > 0;
+    config.auth_methods.count = 1;
+    config.auth_methods.value[0] = users > 0 ? KEY_AUTH_CHAP : KEY_AUTH_NONE; /* R7143-6.3.2-02 */
+    config.target_alias = login->target && login->target->alias[0] ? login->target->alias : NULL;
+    config.target_portal_group_tag = conn->info.group;
+    key_negotiation_init(&login->neg, KEY_ROLE_TARGET, &config, login->first.tsih == 0,
+                         joined ? &joined->params : NULL);
+    key_set_stage(&login->neg, login->stage == 0 ? KEY_STAGE_SECURITY : KEY_STAGE_OPERATIONAL);
+    if (login->need_auth) {
+        struct chap_lookup lookup = {conn, find_user};
+        struct chap_algs algs = chap_algs_default();
+        chap_target_init(&login->chap, conn->env, &lookup, &algs, false);
+        login->chap_on = true;
+    }
+}
+
+/* TSIH other than zero: the session must exist, and take the connection. */
+static bool identify_session(struct tgt_conn *conn, struct tgt_session **out)
+{
+    struct tgt_login *login = conn->login;
+    struct tgt_session *s = session_find(conn->r, &login->key, login->discovery, &conn->info.local);
+    if (!s || s->key.tsih != login->first.tsih || s->closing) {
+        /* The same session through another portal group is a different mistake: R7143-11.13.5-11 */
+        list_for_each(it, &conn->r->sessions) {
+            const struct tgt_session *other = list_entry(it, struct tgt_session, node);
+            if (other->key.tsih == login->first.tsih && strcmp(other->key.initiator, login->key.initiator) == 0 &&
+                strcmp(other->key.target, login->key.target) == 0 &&
+                memcmp(other->key.isid, login->key.isid, sizeof other->key.isid) == 0) {
+                login_fail(conn, LOGIN_NOT_INCLUDED, "TSIH", "the session belongs to another portal group");
+                return false;
+            }
+        }
+        login_fail(conn, LOGIN_NO_SESSION, "TSIH", "no such session"); /* R7143-6.3.1-01, R7143-6.3.1-06 */
+        return false;
+    }
+    if (!session_conn(s, conn->cid) && s->conn_count >= s->params.max_connections) {
+        login_fail(conn, LOGIN_TOO_MANY, "CID", "the session has all its connections"); /* R7143-11.13.5-09 */
+        return false;
+    }
+    login->join = true; /* R7143-6.3.1-05 */
+    login->old = s;
+    *out = s;
+    return true;
+}
+
+/* The target and the right to see it. */
+static bool identify_target(struct tgt_conn *conn)
+{
+    struct tgt_login *login = conn->login;
+    if (login->has_target && login->key.target[0]) {
+        login->target = tgt_config_find(login->config, login->key.target);
+        if (!login->target) {
+            login_fail(conn, LOGIN_NOT_FOUND, "TargetName", "no such target"); /* R7143-11.13.5-07 */
+            return false;
+        }
+        if (!tgt_target_admits(login->target, login->key.initiator, &conn->info.peer)) {
+            login_fail(conn, LOGIN_FORBIDDEN, "InitiatorName", "access denied"); /* R7143-11.13.5-08 */
+            return false;
+        }
+    }
+    return true;
+}
+
+bool login_identify(struct tgt_conn *conn)
+{
+    struct tgt_login *login = conn->login;
+    struct tgt_session *joined = NULL;
+    login->config = conn->r->config;
+    tgt_config_ref(login->config);
+    login->identified = true;
+    login->key.group = conn->info.group;
+    if (conn->r->stopping) {
+        login_fail(conn, LOGIN_UNAVAILABLE, NULL, "the target is stopping");
+        return false;
+    }
+    if (!login->has_initiator) { /* R7143-11.13.5-10, R7143-6.3-08 */
+        login_fail(conn, LOGIN_MISSING, "InitiatorName", "missing");
+        return false;
+    }
+    if (!login->has_target && !login->discovery && login->first.tsih == 0) {
+        login_fail(conn, LOGIN_MISSING, "TargetName", "missing");
+        return false;
+    }
+    bool names_good = login->key.initiator[0] && (!login->has_target || login->key.target[0]);
+    if (names_good && !identify_target(conn))
+        return false;
+    if (names_good && login->first.tsih != 0 && !identify_session(conn, &joined))
+        return false;
+    start_negotiation(conn, joined);
+    if (!names_good) { /* the key table would find it too, but a reader of the log wants it first */
+        login_fail(conn, LOGIN_INITIATOR_ERROR, login->key.initiator[0] ? "TargetName" : "InitiatorName", "malformed");
+        return false;
+    }
+    if (login->stage == 1 && login->need_auth) { /* R7143-6.3.1-08 */
+        login_fail(conn, LOGIN_AUTH_FAILURE, "AuthMethod", "authentication is required");
+        return false;
+    }
+    return true;
+}
+
+/* ---- the end ---- */
+
+static void wait_for(struct tgt_conn *conn, struct tgt_session *s)
+{
+    conn->login->old = s;
+    conn_set_state(conn, CONN_WAIT_OLD);
+}
+
+/* Connection reinstatement: the old connection's tasks end before the new one takes its place. */
+static bool settle_join(struct tgt_conn *conn)
+{
+    struct tgt_login *login = conn->login;
+    struct tgt_session *s = session_find(conn->r, &login->key, login->discovery, &conn->info.local);
+    if (!s || s->key.tsih != login->first.tsih || s->closing) {
+        login->join = false;
+        login->old = NULL;
+        login_fail(conn, LOGIN_NO_SESSION, "TSIH", "no such session");
+        return false;
+    }
+    login->old = s;
+    struct tgt_conn *old = session_conn(s, conn->cid);
+    if (!old)
+        return true;
+    wait_for(conn, s); /* before the drop: the session then knows that it is not over */
+    conn_drop(old, "connection reinstated"); /* R7143-6.3.4-02, R7143-11.12.7-03, R7143-6.3.4-05 */
+    return false;
+}
+
+bool login_settle(struct tgt_conn *conn)
+{
+    struct tgt_login *login = conn->login;
+    if (login->join)
+        return settle_join(conn);
+    struct tgt_session *old = session_find(conn->r, &login->key, login->discovery, &conn->info.local);
+    if (!old)
+        return true;
+    /* R7143-6.3.1-03, R7143-6.3.5-02: only now, after authentication, does the old session end */
+    wait_for(conn, old);
+    session_close(old, "session reinstated");
+    return false;
+}
+
+int login_enter(struct tgt_conn *conn)
+{
+    struct tgt_login *login = conn->login;
+    struct tgt_session *s = login->join ? login->old : NULL;
+    if (!s) {
+        int err = session_new(conn, &s);
+        if (err)
+            return err;
+    }
+    conn->params = login->neg.params;
+    if (!login->join)
+        s->params = login->neg.params; /* R7143-6.3.3-06 */
+    const char *auth = !login->chap_on || !login->authenticated ? "None" : login->chap.mutual ? "CHAP mutual" : "CHAP";
+    memcpy(s->auth, auth, strlen(auth) + 1);
+    session_add_conn(s, conn);
+    return 0;
+}
+
+void login_config_changed(struct tgt_conn *conn)
+{
+    struct tgt_login *login = conn->login;
+    if (!login || !login->config || !conn_live(conn))
+        return;
+    tgt_config_unref(login->config);
+    login->config = conn->r->config;
+    tgt_config_ref(login->config);
+    login->target = login->key.target[0] ? tgt_config_find(login->config, login->key.target) : NULL;
+}

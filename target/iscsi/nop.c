@@ -1,0 +1,84 @@
+/* NOP-Out and NOP-In (RFC 7143 11.18, 11.19): the initiator's pings, ours, and NOP-In as carrier of the window. */
+#include "target/iscsi/conn_internal.h"
+
+static void nop_in(struct tgt_conn *conn, uint32_t itt, uint32_t ttt, uint64_t lun, struct slice *data)
+{
+    uint8_t bhs[PDU_BHS_LEN];
+    struct pdu_nop_in pdu;
+    pdu_nop_in_init(&pdu);
+    pdu.itt = itt;
+    pdu.ttt = ttt;
+    pdu.lun = lun;
+    /* R7143-11.19.2-01: used up only when it answers */
+    pdu.stat_sn = itt != PDU_TAG_RESERVED ? conn->stat_sn++ : conn->stat_sn;
+    session_numbers(conn->session, &pdu.exp_cmd_sn, &pdu.max_cmd_sn);
+    pdu_nop_in_encode(&pdu, bhs);
+    conn_send(conn, bhs, data, NULL);
+}
+
+void nop_out(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data)
+{
+    struct pdu_nop_out pdu;
+    pdu_nop_out_decode(bhs, &pdu);
+    if (pdu.itt == PDU_TAG_RESERVED) { /* an answer, or no more than news of ExpStatSN: R7143-11.19-04 */
+        if (conn->ping_open && pdu.ttt == conn->ping_ttt) {
+            conn->ping_open = false;
+            conn->ping_answered = true;
+        }
+        return;
+    }
+    /* R7143-11.18.1-02, R7143-11.19-01, R7143-11.19-02, R7143-11.19-03: the ping's own bytes, as many as it takes */
+    uint32_t most = conn->params.peer_max_recv_data_segment_length;
+    if (data->len > most)
+        data->len = most;
+    struct slice echo = *data;
+    *data = (struct slice){0};
+    nop_in(conn, pdu.itt, PDU_TAG_RESERVED, 0, echo.len ? &echo : NULL);
+    if (!echo.len)
+        slice_release(&echo);
+}
+
+void nop_announce(struct tgt_conn *conn)
+{
+    nop_in(conn, PDU_TAG_RESERVED, PDU_TAG_RESERVED, 0, NULL);
+}
+
+/* ---- our pings ---- */
+
+static bool pings(const struct tgt_conn *conn)
+{
+    return conn->state == CONN_FULL && conn->session && conn->session->config &&
+           conn->session->config->limits.nop_interval_ns && !conn->session->discovery; /* R7143-7.4.3-01 */
+}
+
+uint64_t nop_deadline(const struct tgt_conn *conn)
+{
+    if (!pings(conn))
+        return UINT64_MAX;
+    const struct tgt_limits *limits = &conn->session->config->limits;
+    if (!conn->ping_open)
+        return conn->heard_ns + limits->nop_interval_ns;
+    /* Boot firmware never answers: whoever has never done so is not waited for. */
+    return conn->ping_answered ? conn->ping_ns + limits->nop_timeout_ns : UINT64_MAX;
+}
+
+void nop_tick(struct tgt_conn *conn, uint64_t now_ns)
+{
+    if (now_ns < nop_deadline(conn))
+        return;
+    if (conn->ping_open) {
+        if (conn->heard_ns > conn->ping_ns) {
+            conn->ping_ns = now_ns; /* it lives: it talks of other things */
+            return;
+        }
+        env_trace(conn->env, TRACE_WARN, "nop.timeout", conn_label(conn), NULL, 0, 0);
+        conn_drop(conn, "no answer to a ping"); /* R7143-10.7-03 */
+        return;
+    }
+    conn->ping_open = true;
+    conn->ping_ns = now_ns;
+    if (++conn->ping_ttt == PDU_TAG_RESERVED)
+        conn->ping_ttt = 1;
+    /* R7143-7.14-01, R7143-11.19-05, R7143-11.19.1-01, R7143-11.19.3-01: LUN 0 is as correct as any */
+    nop_in(conn, PDU_TAG_RESERVED, conn->ping_ttt, 0, NULL);
+}

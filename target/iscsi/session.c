@@ -1,0 +1,366 @@
+/* Sessions: birth at the end of login, membership of connections, the command window, and the one way to their end. */
+#include <assert.h>
+
+#include "common/base/err.h"
+#include "target/iscsi/conn_internal.h"
+
+/* ---- birth ---- */
+
+static uint16_t new_tsih(struct tgt_reactor *r)
+{
+    for (;;) {
+        uint16_t tsih = ++r->next_tsih;
+        bool taken = tsih == 0; /* R7143-4.4.3-03 */
+        list_for_each(it, &r->sessions)
+            taken |= list_entry(it, struct tgt_session, node)->key.tsih == tsih;
+        if (!taken)
+            return tsih;
+    }
+}
+
+static char *put_text(char *out, const char *end, const char *text)
+{
+    while (*text && out < end - 1)
+        *out++ = *text++;
+    *out = '\0';
+    return out;
+}
+
+static char *put_hex(char *out, const char *end, const uint8_t *bytes, size_t len)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < len && out < end - 2; i++) {
+        *out++ = digits[bytes[i] >> 4];
+        *out++ = digits[bytes[i] & 15];
+    }
+    *out = '\0';
+    return out;
+}
+
+/* R7143-4.4.2-03: the SCSI port names of both ends. */
+static void name_ports(struct tgt_session *s)
+{
+    struct scsi_nexus *nexus = &s->nexus;
+    uint8_t tag[2];
+    be16_put(tag, s->key.group);
+    char *end = nexus->initiator_port + sizeof nexus->initiator_port;
+    char *p = put_text(nexus->initiator_port, end, s->key.initiator);
+    put_hex(put_text(p, end, ",i,0x"), end, s->key.isid, sizeof s->key.isid);
+    end = nexus->target_port + sizeof nexus->target_port;
+    p = put_text(nexus->target_port, end, s->key.target);
+    put_hex(put_text(p, end, ",t,0x"), end, tag, sizeof tag);
+    put_text(nexus->target_name, nexus->target_name + sizeof nexus->target_name, s->key.target);
+    nexus->target_portal_group_tag = s->key.group;
+    nexus->relative_port = s->key.group;
+}
+
+static uint32_t window_of(const struct tgt_config *config)
+{
+    uint32_t window = config->limits.command_window;
+    return window < 1 ? 1 : window > TGT_WINDOW_MAX ? TGT_WINDOW_MAX : window;
+}
+
+int session_new(struct tgt_conn *conn, struct tgt_session **out)
+{
+    struct tgt_reactor *r = conn->r;
+    const struct tgt_login *login = conn->login;
+    struct tgt_session *s = env_alloc(r->env, sizeof *s);
+    if (!s)
+        return ERR_NOMEM;
+    s->r = r;
+    s->key = login->key;
+    s->local = conn->info.local;
+    s->discovery = login->discovery;
+    s->target = login->target;
+    s->key.tsih = new_tsih(r);
+    s->created_ns = env_now(r->env);
+    s->window = window_of(login->config);
+    s->exp_cmd_sn = login->first.cmd_sn; /* R7143-11.12.8-01 */
+    s->max_cmd_sn = s->exp_cmd_sn + s->window - 1;
+    list_init(&s->conns);
+    list_init(&s->held);
+    list_init(&s->tasks);
+    list_init(&s->waiting);
+    list_init(&s->tmfs);
+    list_init(&s->up_event.node);
+    list_init(&s->down_event.node);
+    if (!s->discovery) { /* R7143-4.4.2-05 */
+        name_ports(s);
+        s->nexus.map = &s->target->map;
+        int err = scsi_nexus_open(&r->scsi, &s->nexus);
+        if (err) {
+            env_free(r->env, s);
+            return err;
+        }
+        s->nexus_open = true;
+    }
+    s->config = login->config;
+    tgt_config_ref(s->config);
+    s->id = ((uint64_t)r->index << 48) | ++r->next_session_id;
+    list_push_back(&r->sessions, &s->node);
+    r->counters.sessions++;
+    s->up_event.event = (struct tgt_event){.kind = TGT_EVENT_SESSION_UP, .conn = conn, .key = s->key};
+    list_push_back(&r->events, &s->up_event.node);
+    env_trace(r->env, TRACE_INFO, "session.up", s->key.initiator, s->discovery ? "discovery" : s->key.target,
+              s->key.tsih, s->id);
+    *out = s;
+    return 0;
+}
+
+/* The ISID rule (R7143-4.4.3-01): one session per initiator port and target portal group. Discovery without a target
+ * name is unique per address instead (R7143-7.4.2.1-01). */
+struct tgt_session *session_find(struct tgt_reactor *r, const struct tgt_nexus_key *key, bool discovery,
+                                 const struct io_addr *local)
+{
+    bool unnamed = discovery && !key->target[0];
+    list_for_each(it, &r->sessions) {
+        struct tgt_session *s = list_entry(it, struct tgt_session, node);
+        bool same = memcmp(s->key.isid, key->isid, sizeof key->isid) == 0 &&
+                    strcmp(s->key.initiator, key->initiator) == 0 && strcmp(s->key.target, key->target) == 0;
+        if (same && (unnamed ? addr_equal(&s->local, local) : s->key.group == key->group)) /* R7143-4.4.3-02 */
+            return s;
+    }
+    return NULL;
+}
+
+/* ---- connections ---- */
+
+void session_add_conn(struct tgt_session *s, struct tgt_conn *conn)
+{
+    conn->session = s;
+    list_push_back(&s->conns, &conn->session_node);
+    s->conn_count++;
+}
+
+struct tgt_conn *session_conn(struct tgt_session *s, uint16_t cid)
+{
+    list_for_each(it, &s->conns) {
+        struct tgt_conn *conn = list_entry(it, struct tgt_conn, session_node);
+        if (conn->cid == cid && conn->state != CONN_DEAD)
+            return conn;
+    }
+    return NULL;
+}
+
+/* The connection that waits to take over a lost one's place. */
+static struct tgt_conn *joiner(const struct tgt_session *s)
+{
+    list_for_each(it, &s->r->conns) {
+        struct tgt_conn *conn = list_entry(it, struct tgt_conn, node);
+        if (conn->state == CONN_WAIT_OLD && conn->login->join && conn->login->old == s)
+            return conn;
+    }
+    return NULL;
+}
+
+/* All that was begun on this connection ends without an answer (R7143-7.1.4.4-02, R7143-7.14-05). */
+static void abort_conn_tasks(struct tgt_session *s, const struct tgt_conn *conn)
+{
+    sequence_drop_all(s, conn);
+    task_mgmt_orphan(s, conn);
+    list_for_each_safe(it, &s->tasks) {
+        struct tgt_task *task = list_entry(it, struct tgt_task, node);
+        if (task->conn == conn)
+            iscsi_task_abort(task);
+    }
+}
+
+void session_remove_conn(struct tgt_session *s, struct tgt_conn *conn)
+{
+    s->conn_count--;
+    abort_conn_tasks(s, conn);
+    /* At recovery level 0 a session is as good as its last connection. */
+    if (s->conn_count == 0 && !s->closing && !joiner(s))
+        session_close(s, conn->reason);
+}
+
+/* ---- end ---- */
+
+void session_close(struct tgt_session *s, const char *reason)
+{
+    if (s->closing)
+        return;
+    s->closing = true;
+    s->reason = reason;
+    env_trace(s->r->env, TRACE_INFO, "session.closing", s->key.initiator, reason, s->key.tsih, s->id);
+    sequence_drop_all(s, NULL);
+    task_mgmt_orphan(s, NULL);
+    list_for_each_safe(it, &s->tasks)
+        iscsi_task_abort(list_entry(it, struct tgt_task, node));
+    if (s->nexus_open)
+        scsi_nexus_abort_all(&s->nexus); /* R7143-6.3.5.1-01 */
+    list_for_each_safe(it, &s->conns)
+        conn_drop(list_entry(it, struct tgt_conn, session_node), reason);
+    session_check_end(s);
+}
+
+static void session_end(struct tgt_session *s)
+{
+    struct tgt_reactor *r = s->r;
+    if (s->nexus_open)
+        scsi_nexus_close(&s->nexus);
+    list_remove(&s->node);
+    list_push_back(&r->dead, &s->node);
+    tgt_config_unref(s->config);
+    s->config = NULL;
+    s->target = NULL;
+    s->down_event.event = (struct tgt_event){.kind = TGT_EVENT_SESSION_DOWN, .key = s->key, .reason = s->reason};
+    s->down_event.ended = s;
+    /* The address of a connection that may be gone is no use to anybody. */
+    s->up_event.event.conn = NULL;
+    list_push_back(&r->events, &s->down_event.node);
+    env_trace(r->env, TRACE_INFO, "session.down", s->key.initiator, s->reason, s->key.tsih, s->id);
+    list_for_each_safe(it, &r->conns) {
+        struct tgt_conn *conn = list_entry(it, struct tgt_conn, node);
+        if (conn->state == CONN_WAIT_OLD && conn->login->old == s) {
+            conn->login->old = NULL;
+            login_old_ended(conn);
+        }
+    }
+}
+
+/* Do tasks of connections that are gone remain? */
+static bool orphans(const struct tgt_session *s)
+{
+    list_for_each(it, &s->tasks)
+        if (!list_entry(it, struct tgt_task, node)->conn)
+            return true;
+    list_for_each(it, &s->conns)
+        if (list_entry(it, struct tgt_conn, session_node)->state == CONN_DEAD)
+            return true;
+    return false;
+}
+
+void session_check_end(struct tgt_session *s)
+{
+    if (s->closing) {
+        /* No store operation may still touch the medium for it, and no output may refer to its memory. */
+        if (s->config && list_empty(&s->tasks) && list_empty(&s->conns) && (!s->nexus_open || s->nexus.tasks == 0))
+            session_end(s);
+        return;
+    }
+    struct tgt_conn *next = joiner(s);
+    if (next && !orphans(s))
+        login_old_ended(next);
+}
+
+/* ---- the window ---- */
+
+/* R7143-4.2.2.1-12, R7143-4.2.2.1-20: MaxCmdSN leaves room for what is not in progress, never goes back, and never
+ * falls below ExpCmdSN - 1. */
+void session_numbers(struct tgt_session *s, uint32_t *exp_cmd_sn, uint32_t *max_cmd_sn)
+{
+    uint32_t room = s->active < s->window ? s->window - s->active : 0;
+    uint32_t max = s->exp_cmd_sn + room - 1;
+    if (sn_gt(max, s->max_cmd_sn))
+        s->max_cmd_sn = max;
+    *exp_cmd_sn = s->exp_cmd_sn;
+    *max_cmd_sn = s->max_cmd_sn;
+}
+
+/* R7143-11.4.11-01: a window that was closed and has opened is told although nothing else is to be sent. */
+static void announce_window(struct tgt_session *s)
+{
+    if (s->max_cmd_sn != s->exp_cmd_sn - 1 || s->active >= s->window || s->discovery)
+        return;
+    list_for_each(it, &s->conns) {
+        struct tgt_conn *conn = list_entry(it, struct tgt_conn, session_node);
+        if (conn->state == CONN_FULL) {
+            nop_announce(conn);
+            return;
+        }
+    }
+}
+
+void session_run(struct tgt_session *s)
+{
+    if (s->closing) {
+        session_check_end(s);
+        return;
+    }
+    iscsi_task_start_waiting(s, false);
+    task_mgmt_run(s);
+    announce_window(s);
+    if (s->logging_out)
+        logout_run(s);
+    if (s->stopping && !s->closing)
+        stop_run(s);
+}
+
+void session_config_changed(struct tgt_session *s, struct tgt_config *config)
+{
+    if (s->closing)
+        return; /* keeps what its last tasks use */
+    const struct tgt_target *target = s->key.target[0] ? tgt_config_find(config, s->key.target) : NULL;
+    if (s->key.target[0] && !target) {
+        session_close(s, "the target was removed");
+        return;
+    }
+    if (s->nexus_open)
+        scsi_nexus_set_map(&s->nexus, &target->map);
+    tgt_config_unref(s->config);
+    s->config = config;
+    tgt_config_ref(config);
+    s->target = target;
+}
+
+/* ---- looking in ---- */
+
+static void describe(const struct tgt_session *s, struct tgt_session_info *out)
+{
+    *out = (struct tgt_session_info){.id = s->id,
+                                     .tsih = s->key.tsih,
+                                     .group = s->key.group,
+                                     .discovery = s->discovery,
+                                     .connections = s->conn_count,
+                                     .commands = s->commands,
+                                     .read_bytes = s->read_bytes,
+                                     .write_bytes = s->write_bytes,
+                                     .outstanding = s->active + s->immediate_active,
+                                     .age_ns = env_now(s->r->env) - s->created_ns};
+    const struct tgt_conn *conn = list_first(&s->conns, struct tgt_conn, session_node);
+    const struct key_params *p = conn ? &conn->params : &s->params;
+    memcpy(out->initiator, s->key.initiator, sizeof out->initiator);
+    memcpy(out->alias, s->params.initiator_alias, sizeof out->alias);
+    memcpy(out->target, s->key.target, sizeof out->target);
+    memcpy(out->isid, s->key.isid, sizeof out->isid);
+    memcpy(out->auth, s->auth, sizeof out->auth);
+    if (conn) {
+        out->peer = conn->info.peer;
+        out->local = conn->info.local;
+    }
+    out->header_digest = p->header_digest == KEY_DIGEST_CRC32C;
+    out->data_digest = p->data_digest == KEY_DIGEST_CRC32C;
+    out->initial_r2t = s->params.initial_r2t;
+    out->immediate_data = s->params.immediate_data;
+    out->error_recovery_level = s->params.error_recovery_level;
+    out->max_recv = p->max_recv_data_segment_length;
+    out->peer_max_recv = p->peer_max_recv_data_segment_length;
+    out->max_burst = s->params.max_burst_length;
+    out->first_burst = s->params.first_burst_length;
+    out->max_outstanding_r2t = s->params.max_outstanding_r2t;
+}
+
+bool tgt_session_next(const struct tgt_reactor *r, uint64_t id, struct tgt_session_info *out)
+{
+    list_for_each(it, &r->sessions) {
+        const struct tgt_session *s = list_entry(it, struct tgt_session, node);
+        if (s->id > id && !s->closing) {
+            describe(s, out);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool tgt_session_drop(struct tgt_reactor *r, uint64_t id)
+{
+    list_for_each(it, &r->sessions) {
+        struct tgt_session *s = list_entry(it, struct tgt_session, node);
+        if (s->id == id && !s->closing) {
+            session_close(s, "dropped by the administrator");
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,272 @@
+/* Task management (RFC 7143 11.5, 11.6, 4.2.3.3): what a request covers, what it waits for, and its answer. The answer
+ * goes out when no affected task can touch the medium any more. */
+#include "common/base/err.h"
+#include "target/iscsi/conn_internal.h"
+
+/* Response codes (11.6.1). */
+enum tmf_response {
+    TMF_COMPLETE = 0,
+    TMF_NO_TASK = 1,
+    TMF_NO_LUN = 2,
+    TMF_NO_REASSIGN = 4,
+    TMF_UNSUPPORTED = 5,
+    TMF_REJECTED = 255
+};
+#define FUNCTION_TASK_REASSIGN 8
+
+static void respond(struct tgt_conn *conn, uint32_t itt, enum tmf_response response)
+{
+    uint8_t bhs[PDU_BHS_LEN];
+    struct pdu_task_management_response rsp;
+    if (!conn_live(conn))
+        return;
+    pdu_task_management_response_init(&rsp);
+    rsp.itt = itt;
+    rsp.response = (uint8_t)response;
+    rsp.stat_sn = conn->stat_sn++;
+    session_numbers(conn->session, &rsp.exp_cmd_sn, &rsp.max_cmd_sn);
+    pdu_task_management_response_encode(&rsp, bhs);
+    conn_send(conn, bhs, NULL, NULL); /* R7143-11.5.1-02, R7143-11.6.2-01 */
+}
+
+static void tmf_free(struct tgt_tmf *tmf)
+{
+    list_remove(&tmf->session_node);
+    tmf->session->tmf_count--;
+    env_free(tmf->session->r->env, tmf);
+}
+
+/* ---- what is covered ---- */
+
+static bool one_lun(enum scsi_tmf_function function)
+{
+    return function == SCSI_TMF_ABORT_TASK_SET || function == SCSI_TMF_CLEAR_TASK_SET ||
+           function == SCSI_TMF_LOGICAL_UNIT_RESET;
+}
+
+static bool same_lun(uint64_t a, uint64_t b)
+{
+    uint16_t x, y;
+    bool xw, yw;
+    if (a == b)
+        return true; /* also fields of no known form */
+    return scsi_lun_decode(a, &x, &xw) && scsi_lun_decode(b, &y, &yw) && x == y && xw == yw;
+}
+
+/* Is the task of this session affected? R7143-11.5.1-03: only commands before the request. */
+static bool covers(const struct tgt_tmf *tmf, const struct tgt_task *task)
+{
+    if (!sn_lt(task->cmd_sn, tmf->cmd_sn) && !(task->immediate && task->cmd_sn == tmf->cmd_sn))
+        return false;
+    if (one_lun(tmf->scsi.function))
+        return same_lun(task->scsi.lun, tmf->scsi.lun);
+    return tmf->scsi.function == SCSI_TMF_TARGET_WARM_RESET || tmf->scsi.function == SCSI_TMF_TARGET_COLD_RESET;
+}
+
+/* ABORT and CLEAR TASK SET let data that was asked for arrive first (R7143-4.2.3.3-07, R7143-11.5.1-10). Nothing more
+ * is asked for. */
+static bool data_due(const struct tgt_tmf *tmf)
+{
+    bool due = false;
+    if (tmf->scsi.function != SCSI_TMF_ABORT_TASK_SET && tmf->scsi.function != SCSI_TMF_CLEAR_TASK_SET)
+        return false;
+    list_for_each(it, &tmf->session->tasks) {
+        struct tgt_task *task = list_entry(it, struct tgt_task, node);
+        if (task->phase == TASK_DRAINING || !covers(tmf, task))
+            continue;
+        task->out_stop = true;
+        due |= !data_out_settled(task);
+    }
+    return due;
+}
+
+/* Commands below the request that have not come (R7143-4.2.3.3-09, R7143-11.6.1-04). For resets they need not
+ * (R7143-4.2.3.3-11). */
+static bool commands_due(const struct tgt_tmf *tmf)
+{
+    const struct tgt_session *s = tmf->session;
+    return one_lun(tmf->scsi.function) && sn_lt(s->exp_cmd_sn, tmf->cmd_sn) &&
+           sn_in_window(tmf->cmd_sn, s->exp_cmd_sn, s->max_cmd_sn + 1);
+}
+
+static void start(struct tgt_tmf *tmf)
+{
+    struct tgt_session *s = tmf->session;
+    tmf->started = true;
+    iscsi_task_start_waiting(s, true);
+    /* Tasks that the device server has finished or never had, and that wait for data only, are ours to end. */
+    list_for_each_safe(it, &s->tasks) {
+        struct tgt_task *task = list_entry(it, struct tgt_task, node);
+        if ((task->phase == TASK_FINISHED || task->failed) && covers(tmf, task))
+            iscsi_task_abort(task); /* R7143-11.5.1-05 */
+    }
+    scsi_tmf_start(&s->r->scsi, &tmf->scsi); /* R7143-4.2.3.3-12 */
+}
+
+void task_mgmt_run(struct tgt_session *s)
+{
+    list_for_each_safe(it, &s->tmfs) {
+        struct tgt_tmf *tmf = list_entry(it, struct tgt_tmf, session_node);
+        if (tmf->started)
+            continue;
+        bool waits = commands_due(tmf) || data_due(tmf);
+        if (!waits || env_now(s->r->env) >= tmf->deadline_ns) /* R7143-11.5.1-11: patience has an end */
+            start(tmf);
+    }
+}
+
+/* ---- ABORT TASK ---- */
+
+static bool is_tmf(const struct tgt_session *s, uint32_t itt)
+{
+    list_for_each(it, &s->tmfs)
+        if (list_entry(it, struct tgt_tmf, session_node)->itt == itt)
+            return true;
+    return false;
+}
+
+/* True: answered or on its way with tmf->scsi.task set (the caller starts it). */
+static enum tmf_response find_task(struct tgt_session *s, const struct pdu_task_management_request *req,
+                                   struct tgt_task **out)
+{
+    struct tgt_task *task = iscsi_task_find(s, req->referenced_task_tag);
+    *out = NULL;
+    if (task) {
+        *out = task;
+        return TMF_COMPLETE; /* R7143-11.6.1-05 */
+    }
+    if (is_tmf(s, req->referenced_task_tag))
+        return TMF_REJECTED; /* R7143-11.5.1-16 */
+    /* R7143-11.6.1-06, R7143-7.11-03, R7143-11.5.5-01: it has not come, and will count as received */
+    if (sn_lt(req->ref_cmd_sn, req->cmd_sn) && sequence_plug(s, req->ref_cmd_sn))
+        return TMF_COMPLETE;
+    return TMF_NO_TASK; /* R7143-11.6.1-07, R7143-7.11-04 */
+}
+
+/* ---- requests ---- */
+
+static struct tgt_tmf *tmf_new(struct tgt_conn *conn, const struct pdu_task_management_request *req)
+{
+    struct tgt_session *s = conn->session;
+    struct tgt_tmf *tmf = env_alloc(conn->env, sizeof *tmf);
+    if (!tmf)
+        return NULL;
+    tmf->session = s;
+    tmf->conn = conn;
+    tmf->itt = req->itt;
+    tmf->cmd_sn = req->cmd_sn;
+    tmf->deadline_ns = env_now(conn->env) + TGT_TMF_DATA_NS;
+    if (tmf->deadline_ns < conn->r->deadline_ns)
+        conn->r->deadline_ns = tmf->deadline_ns;
+    tmf->scsi.function = (enum scsi_tmf_function)req->function;
+    tmf->scsi.nexus = &s->nexus;
+    tmf->scsi.lun = req->lun;
+    tmf->scsi.owner = tmf;
+    list_init(&tmf->scsi.node);
+    list_push_back(&s->tmfs, &tmf->session_node);
+    s->tmf_count++;
+    return tmf;
+}
+
+static void abort_task(struct tgt_conn *conn, const struct pdu_task_management_request *req)
+{
+    struct tgt_session *s = conn->session;
+    struct tgt_task *task;
+    enum tmf_response response = find_task(s, req, &task);
+    if (!task) {
+        respond(conn, req->itt, response);
+        return;
+    }
+    if (task->phase != TASK_RUNNING) { /* not begun, or over but for data that is due */
+        iscsi_task_abort(task);
+        respond(conn, req->itt, TMF_COMPLETE);
+        return;
+    }
+    struct tgt_tmf *tmf = tmf_new(conn, req);
+    if (!tmf) {
+        respond(conn, req->itt, TMF_REJECTED);
+        return;
+    }
+    tmf->scsi.lun = task->scsi.lun;
+    tmf->scsi.task = &task->scsi;
+    task->out_stop = true;
+    tmf->started = true;
+    scsi_tmf_start(&s->r->scsi, &tmf->scsi);
+}
+
+void task_mgmt_request(struct tgt_conn *conn, const uint8_t *bhs)
+{
+    struct pdu_task_management_request req;
+    pdu_task_management_request_decode(bhs, &req);
+    conn->r->counters.tmfs++;
+    env_trace(conn->env, TRACE_INFO, "tmf", conn_label(conn), NULL, req.function, req.referenced_task_tag);
+    switch (req.function) {
+    case SCSI_TMF_ABORT_TASK:
+        abort_task(conn, &req);
+        return;
+    case SCSI_TMF_ABORT_TASK_SET:
+    case SCSI_TMF_CLEAR_ACA:
+    case SCSI_TMF_CLEAR_TASK_SET:
+    case SCSI_TMF_LOGICAL_UNIT_RESET:
+    case SCSI_TMF_TARGET_WARM_RESET:
+    case SCSI_TMF_TARGET_COLD_RESET:
+        if (!tmf_new(conn, &req))
+            respond(conn, req.itt, TMF_REJECTED);
+        else
+            task_mgmt_run(conn->session);
+        return;
+    case FUNCTION_TASK_REASSIGN:
+        respond(conn, req.itt, TMF_NO_REASSIGN); /* R7143-7.2.2-09 */
+        return;
+    default:
+        respond(conn, req.itt, TMF_UNSUPPORTED); /* R7143-11.6.1-02 */
+        return;
+    }
+}
+
+/* ---- answers ---- */
+
+/* R7143-11.5.1-21, R7143-11.6.1-03: as after power on, no connection to the target survives. */
+static void drop_target(struct tgt_conn *conn)
+{
+    struct tgt_session *own = conn->session;
+    list_for_each_safe(it, &conn->r->sessions) {
+        struct tgt_session *s = list_entry(it, struct tgt_session, node);
+        if (s != own && strcmp(s->key.target, own->key.target) == 0)
+            session_close(s, "target cold reset");
+    }
+    conn_close_after_flush(conn, "target cold reset"); /* its own answer goes first */
+}
+
+void task_mgmt_done(struct tgt_reactor *r)
+{
+    static const enum tmf_response response_of[] = {
+        [SCSI_TMF_COMPLETE] = TMF_COMPLETE, [SCSI_TMF_NO_LUN] = TMF_NO_LUN, [SCSI_TMF_REJECTED] = TMF_REJECTED};
+    struct scsi_tmf *done;
+    while ((done = scsi_next_tmf(&r->scsi)) != NULL) {
+        struct tgt_tmf *tmf = done->owner;
+        struct tgt_conn *conn = tmf->conn;
+        bool cold = done->function == SCSI_TMF_TARGET_COLD_RESET && done->result == SCSI_TMF_COMPLETE;
+        uint32_t itt = tmf->itt;
+        enum tmf_response response = response_of[done->result]; /* R7143-11.5.3-02 */
+        tmf_free(tmf);
+        respond(conn, itt, response); /* R7143-11.6-01 */
+        if (cold)
+            drop_target(conn);
+    }
+}
+
+void task_mgmt_orphan(struct tgt_session *s, const struct tgt_conn *conn)
+{
+    list_for_each_safe(it, &s->tmfs) {
+        struct tgt_tmf *tmf = list_entry(it, struct tgt_tmf, session_node);
+        if (conn && tmf->conn != conn)
+            continue;
+        list_remove(&tmf->session_node);
+        s->tmf_count--;
+        if (tmf->started)
+            tmf->scsi.detached = true; /* the device server frees it */
+        else
+            env_free(s->r->env, tmf);
+    }
+}
