@@ -1,0 +1,261 @@
+/* A connection between its socket and the engine: receives, sends, the move to its home reactor, and the end. */
+#include <assert.h>
+
+#include "common/base/err.h"
+#include "target/service/host_internal.h"
+
+static void recv_done(struct io_op *op);
+static void send_done(struct io_op *op);
+
+/* ---- birth ---- */
+
+static struct host_conn *conn_get(struct host_reactor *r)
+{
+    struct list_node *node = list_pop_front(&r->free_conns);
+    if (node)
+        return list_entry(node, struct host_conn, node);
+    return env_alloc(r->host->env, sizeof(struct host_conn));
+}
+
+static void conn_put(struct host_reactor *r, struct host_conn *conn)
+{
+    list_push_back(&r->free_conns, &conn->node);
+}
+
+static void conn_reset(struct host_conn *conn, struct host_reactor *r, io_handle sock, const struct io_addr *peer)
+{
+    /* Not *conn = {0}: the gather list alone is 4 KiB. */
+    list_init(&conn->node);
+    list_init(&conn->recv_node);
+    conn->r = r;
+    conn->engine = NULL;
+    conn->sock = sock;
+    conn->peer = *peer;
+    conn->recv = (struct io_op){.done = recv_done};
+    conn->send = (struct io_op){.done = send_done};
+    conn->place = NULL;
+    conn->login_counted = false;
+    conn->closing = false;
+    conn->attach_err = 0;
+}
+
+/* Limits that a hostile peer must not exceed: connections in all, and logins of one address. */
+static bool admit(struct host_reactor *r, const struct io_addr *peer)
+{
+    struct host *host = r->host;
+    const struct tgt_limits *limits = &r->engine.config->limits;
+    if (atomic_fetch_add(&host->connections, 1) < limits->connections_max) {
+        int err = directory_login_begin(host->directory, peer, limits->logins_per_address_max);
+        if (err == 0)
+            return true;
+        env_trace(host->env, TRACE_WARN, "conn.refused", NULL, "too many logins from one address", 0, 0);
+    } else {
+        env_trace(host->env, TRACE_WARN, "conn.refused", NULL, "too many connections", 0, 0);
+    }
+    atomic_fetch_sub(&host->connections, 1);
+    atomic_fetch_add(&host->refused, 1);
+    return false;
+}
+
+static void unadmit(struct host_reactor *r, const struct io_addr *peer)
+{
+    directory_login_end(r->host->directory, peer);
+    atomic_fetch_sub(&r->host->connections, 1);
+}
+
+/* A wildcard listener also serves portals on one of its addresses: those have a group of their own. */
+static uint16_t group_of(const struct host_reactor *r, const struct io_addr *local, uint16_t listener_group)
+{
+    const struct tgt_config *config = r->engine.config;
+    for (uint32_t i = 0; i < config->portal_count; i++)
+        if (addr_equal(&config->portals[i].listen, local))
+            return config->portals[i].group;
+    return listener_group;
+}
+
+void host_conn_accepted(struct host_reactor *r, io_handle sock, const struct io_addr *peer, uint16_t group)
+{
+    struct tgt_conn_info info = {.peer = *peer};
+    if (r->stopping || io_local_addr(r->io, sock, &info.local) != 0 || !admit(r, peer)) {
+        io_close(r->io, sock);
+        return;
+    }
+    info.group = group_of(r, &info.local, group);
+    struct host_conn *conn = conn_get(r);
+    if (conn) {
+        conn_reset(conn, r, sock, peer);
+        conn->group = info.group;
+        info.host = conn;
+    }
+    if (!conn || tgt_conn_new(&r->engine, &info, &conn->engine) != 0) {
+        if (conn)
+            conn_put(r, conn);
+        unadmit(r, peer);
+        io_close(r->io, sock);
+        return;
+    }
+    conn->login_counted = true;
+    list_push_back(&r->conns, &conn->node);
+    r->conn_count++;
+    list_push_back(&r->to_recv, &conn->recv_node);
+}
+
+/* ---- receiving ---- */
+
+void host_conn_recv(struct host_conn *conn)
+{
+    struct host_reactor *r = conn->r;
+    list_remove(&conn->recv_node);
+    if (conn->recv.busy || conn->closing)
+        return;
+    uint32_t count;
+    switch (tgt_conn_room(conn->engine, conn->in, &count)) {
+    case TGT_ROOM_ANY:
+        io_recv_any(r->io, &conn->recv, conn->sock, r->pool, tgt_recv_chunk_len());
+        break;
+    case TGT_ROOM_PLACES:
+        io_recv_into(r->io, &conn->recv, conn->sock, conn->in, count);
+        break;
+    case TGT_ROOM_NOT_NOW:
+        break; /* tgt_next_to_read names it when that changes */
+    }
+}
+
+static void conn_check_closed(struct host_conn *conn);
+
+static void recv_done(struct io_op *op)
+{
+    struct host_conn *conn = container_of(op, struct host_conn, recv);
+    struct host_reactor *r = conn->r;
+    bool any = op->type == IO_OP_RECV_ANY;
+    if (conn->closing) {
+        if (any && op->result > 0)
+            chunk_unref(op->chunk);
+        conn_check_closed(conn);
+        return;
+    }
+    if (op->result > 0) {
+        if (any)
+            tgt_conn_received_chunk(conn->engine, op->chunk, (uint32_t)op->result);
+        else
+            tgt_conn_received(conn->engine, (uint32_t)op->result);
+    } else if (op->result == ERR_NOMEM) {
+        reactor_memory_wait(r, conn);
+        return;
+    } else if (op->result != ERR_AGAIN) {
+        tgt_conn_lost(conn->engine, (int)op->result);
+        return;
+    }
+    if (!list_linked(&conn->recv_node))
+        list_push_back(&r->to_recv, &conn->recv_node);
+}
+
+/* ---- sending ---- */
+
+void host_conn_send(struct host_conn *conn)
+{
+    if (conn->send.busy || conn->closing)
+        return; /* send_done goes on */
+    uint32_t count = tgt_conn_gather(conn->engine, conn->out, IO_VEC_MAX);
+    if (count > 0)
+        io_send(conn->r->io, &conn->send, conn->sock, conn->out, count);
+}
+
+static void send_done(struct io_op *op)
+{
+    struct host_conn *conn = container_of(op, struct host_conn, send);
+    tgt_conn_sent(conn->engine, op->result > 0 ? (uint64_t)op->result : 0);
+    if (conn->closing)
+        conn_check_closed(conn);
+    else if (op->result < 0 && op->result != ERR_AGAIN)
+        tgt_conn_lost(conn->engine, (int)op->result);
+}
+
+/* ---- placement ---- */
+
+static void conn_arrived(struct io_post *post)
+{
+    struct host_conn *conn = container_of(post, struct host_conn, post);
+    struct host_reactor *r = conn->r;
+    atomic_fetch_sub(&r->host->in_transit, 1);
+    list_push_back(&r->conns, &conn->node);
+    r->conn_count++;
+    conn->attach_err = io_attach(r->io, conn->sock);
+    tgt_conn_adopt(&r->engine, conn->engine);
+    if (conn->attach_err)
+        tgt_conn_lost(conn->engine, conn->attach_err);
+    else
+        list_push_back(&r->to_recv, &conn->recv_node);
+    if (r->stopping) /* it was between reactors when the engine was told */
+        tgt_stop(&r->engine, r->stop_now);
+}
+
+void host_conn_place(struct host_conn *conn, const struct tgt_nexus_key *key)
+{
+    struct host_reactor *r = conn->r;
+    /* Unnamed discovery has no nexus that another login could meet. */
+    if (!key->target[0]) {
+        tgt_conn_placed(conn->engine);
+        return;
+    }
+    assert(!conn->place);
+    struct tgt_nexus_key nexus = *key;
+    nexus.group = conn->group; /* this early the engine need not know it */
+    conn->place = directory_enter(r->host->directory, &nexus, r->index);
+    if (!conn->place) {
+        tgt_conn_lost(conn->engine, ERR_NOMEM);
+        return;
+    }
+    uint32_t home = directory_home(conn->place);
+    if (home == r->index) {
+        tgt_conn_placed(conn->engine);
+        return;
+    }
+    /* The engine wants no input now and has no output, so nothing is in flight. */
+    assert(!conn->recv.busy && !conn->send.busy);
+    tgt_conn_detach(conn->engine);
+    io_detach(r->io, conn->sock);
+    list_remove(&conn->recv_node);
+    list_remove(&conn->node);
+    r->conn_count--;
+    conn->r = &r->host->reactors[home];
+    conn->post.run = conn_arrived;
+    atomic_fetch_add(&r->host->in_transit, 1);
+    io_post(conn->r->io, &conn->post);
+}
+
+void host_conn_login_over(struct host_conn *conn)
+{
+    if (!conn->login_counted)
+        return;
+    conn->login_counted = false;
+    directory_login_end(conn->r->host->directory, &conn->peer);
+}
+
+/* ---- end ---- */
+
+void host_conn_close(struct host_conn *conn)
+{
+    assert(!conn->closing);
+    conn->closing = true;
+    list_remove(&conn->recv_node);
+    /* Operations in flight complete now: their owner has to live until they have. */
+    if (!conn->attach_err)
+        io_shutdown(conn->r->io, conn->sock);
+    conn_check_closed(conn);
+}
+
+static void conn_check_closed(struct host_conn *conn)
+{
+    if (conn->recv.busy || conn->send.busy)
+        return;
+    struct host_reactor *r = conn->r;
+    io_close(r->io, conn->sock);
+    tgt_conn_closed(conn->engine);
+    host_conn_login_over(conn);
+    directory_leave(r->host->directory, conn->place);
+    atomic_fetch_sub(&r->host->connections, 1);
+    list_remove(&conn->node);
+    r->conn_count--;
+    conn_put(r, conn);
+}

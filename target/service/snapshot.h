@@ -1,0 +1,21 @@
+/* From the configuration tree to the engine's immutable snapshot. */
+#ifndef LUNETTE_SERVICE_SNAPSHOT_H
+#define LUNETTE_SERVICE_SNAPSHOT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "target/service/disks.h"
+#include "target/service/portals.h"
+
+struct tuning { /* what `serve` was told on its command line; the same for all targets */
+    struct key_config keys;
+    struct tgt_limits limits;
+};
+void tuning_default(struct tuning *tuning);
+
+/* Every disk of `root` is open in `disks` and every portal listens. One reference. */
+bool snapshot_build(const struct env *env, const json_t *root, struct disks *disks, const struct portals *portals,
+                    const struct tuning *tuning, uint64_t generation, struct tgt_config **out, struct outcome *o);
+
+#endif
