@@ -1,0 +1,99 @@
+"""Debian's libiscsi tools against the target (what must be seen 3).
+
+Goal: the tools that storage people have at hand work, and the SCSI and iSCSI families of iscsi-test-cu pass.
+Method: run them as a user would; every line of iscsi-test-cu that says a test was skipped must be on ALLOWED_SKIPS.
+"""
+
+import re
+
+import pytest
+
+import lunette
+
+FAMILIES = [
+    "iSCSI", "SCSI.Inquiry", "SCSI.Mandatory", "SCSI.ModeSense6", "SCSI.ReadCapacity10", "SCSI.ReadCapacity16",
+    "SCSI.Read6", "SCSI.Read10", "SCSI.Read12", "SCSI.Read16", "SCSI.Write10", "SCSI.Write12", "SCSI.Write16",
+    "SCSI.WriteSame10", "SCSI.WriteSame16", "SCSI.Unmap", "SCSI.Verify10", "SCSI.Verify12", "SCSI.Verify16",
+    "SCSI.TestUnitReady", "SCSI.StartStop", "SCSI.PreventAllow", "SCSI.NoMedia", "SCSI.ReadOnly", "ALL.ReportLUNs",
+]
+
+# Skips that are right, each with its reason: (regular expression, reason).
+ALLOWED_SKIPS = []
+
+
+def skips(output):
+    return [line.strip() for line in output.splitlines() if re.search(r"\[?SKIPPED\]?|skipp", line, re.I)]
+
+
+@pytest.mark.parametrize("block", [512, 4096])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_family_passes(serve, need, family, block):
+    need("iscsi-test-cu")
+    options = ["readonly"] if family == "SCSI.ReadOnly" else []
+    removable = ["removable"] if family.split(".")[-1] in ("StartStop", "PreventAllow", "NoMedia") else []
+    lun = ",".join(["memory:size=100M", f"block={block}", *options, *removable])
+    target = serve(lun)
+    done = lunette.run("iscsi-test-cu", "--dataloss", f"--test={family}", target.url(), timeout=240, check=False)
+    output = done.stdout + done.stderr
+    total = re.search(r"tests\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)", output)
+    assert total, output
+    ran, failed = int(total[2]), int(total[4])
+    assert ran > 0 and failed == 0 and done.returncode == 0, output
+    bad = [line for line in skips(output) if not any(re.search(p, line) for p, _ in ALLOWED_SKIPS)]
+    assert not bad, "\n".join(bad) + "\n" + output
+
+
+def test_ls_shows_the_luns(serve, need):
+    need("iscsi-ls")
+    target = serve("0=memory:size=64M", "5=memory:size=1G", "300=null:size=16T")
+    out = lunette.run("iscsi-ls", "-s", f"iscsi://{target.portal}").stdout
+    assert target.iqn in out
+    assert re.search(r"Lun:0\b.*64M", out), out
+    assert re.search(r"Lun:5\b.*1G", out), out
+    assert re.search(r"Lun:300\b.*16T", out), out
+
+
+@pytest.mark.parametrize("page", [0x00, 0x80, 0x83, 0xB0, 0xB1, 0xB2])
+def test_inq_reads_each_page(serve, need, page):
+    need("iscsi-inq")
+    target = serve("memory:size=64M")
+    out = lunette.run("iscsi-inq", "-e", "1", "-c", str(page), target.url()).stdout
+    assert out.strip()
+    if page == 0x00:
+        for name in ("0x80", "0x83", "0x86", "0xb0", "0xb1", "0xb2"):
+            assert name in out.lower(), out
+
+
+def test_inq_standard_data(serve, need):
+    need("iscsi-inq")
+    target = serve("memory:size=64M")
+    out = lunette.run("iscsi-inq", target.url()).stdout
+    assert "Vendor:LUNETTE" in out.replace(" ", ""), out
+
+
+@pytest.mark.parametrize("spec,size", [("memory:size=1M", 1 << 20), ("null:size=16T", 16 << 40),
+                                       ("null:size=64T,block=4096", 64 << 40)])
+def test_readcapacity16_reports_the_size(serve, need, spec, size):
+    need("iscsi-readcapacity16")
+    target = serve(spec)
+    out = lunette.run("iscsi-readcapacity16", "-s", target.url()).stdout
+    assert out.strip() == str(size)
+
+
+def test_swp_protects_and_releases(serve, need, tmp_path):
+    need("iscsi-swp")
+    target = serve("memory:size=4M")
+    data = tmp_path / "data"
+    data.write_bytes(b"a" * 512)
+    lunette.run("iscsi-swp", "-s", "on", target.url())
+    refused = lunette.initiator("write", target.url(), "--lba", "0", "--in", data, check=False)
+    assert refused.returncode == 1 and "27/02" in refused.stderr, refused.stderr
+    lunette.run("iscsi-swp", "-s", "off", target.url())
+    lunette.initiator("write", target.url(), "--lba", "0", "--in", data)
+
+
+def test_perf_runs(serve, need):
+    need("iscsi-perf")
+    target = serve("memory:size=256M")
+    out = lunette.run("iscsi-perf", "-m", "32", "-b", "8", "-t", "3", "-r", target.url(), timeout=30, check=False)
+    assert "iops average" in out.stdout.lower() or re.search(r"\d+ IOPS|iops", out.stdout, re.I), out.stdout + out.stderr
