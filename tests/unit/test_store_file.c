@@ -1,0 +1,289 @@
+/* Goal: the file store creates, grows, locks and shares files, survives short files and full disks, and keeps
+ * data exact with and without O_DIRECT; specifications are parsed with clear sentences. Method: real files in
+ * a temporary directory on the epoll backend; a model array beside the store; RLIMIT_FSIZE as the end of the
+ * disk. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/base/env.h"
+#include "common/base/err.h"
+#include "target/store/store.h"
+
+static struct io *io;
+static char dir[64], path[128], why[300];
+static struct store *store;
+
+static int set_up(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof dir, "/var/tmp/lunette-store-XXXXXX");
+    if (!mkdtemp(dir) || io_new(env_host(), IO_KIND_EPOLL, &io) != 0)
+        return -1;
+    snprintf(path, sizeof path, "%s/disk", dir);
+    store = NULL;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    store_close(store, io);
+    io_free(io);
+    unlink(path);
+    return rmdir(dir);
+}
+
+static int open_with(const char *options, struct store **out)
+{
+    char text[300];
+    struct store_spec spec;
+    why[0] = '\0';
+    snprintf(text, sizeof text, "file:%s%s", path, options);
+    assert_int_equal(store_spec_parse(text, &spec, why, sizeof why), 0);
+    return store_open(env_host(), io, &spec, out, why, sizeof why);
+}
+
+static void done(struct store_req *req)
+{
+    req->owner = NULL;
+}
+
+static int request(enum store_verb verb, uint64_t offset, void *data, uint64_t len, bool fua)
+{
+    struct store_req req = {
+        .verb = verb, .offset = offset, .len = len, .fua = fua, .store = store, .done = done, .owner = store};
+    if (data) {
+        /* Two places, to see gather lists. */
+        req.vec[0] = (struct io_vec){data, (size_t)len / 2};
+        req.vec[1] = (struct io_vec){(uint8_t *)data + len / 2, (size_t)(len - len / 2)};
+        req.vec_count = 2;
+    }
+    if (!store->ops->submit(store, io, &req)) {
+        while (req.owner)
+            io_run(io, UINT64_MAX);
+    }
+    return req.result;
+}
+
+static void against_a_model(const char *options, bool odd_memory)
+{
+    enum { SIZE = 1 << 20 };
+    static uint8_t model[SIZE];
+    uint8_t *memory = NULL;
+    assert_int_equal(posix_memalign((void **)&memory, 4096, SIZE + 4096), 0);
+    uint8_t *data = memory + (odd_memory ? 24 : 0);
+    memset(model, 0, sizeof model);
+    int err = open_with(options, &store);
+    if (err == ERR_INVALID || err == ERR_UNSUPPORTED) {
+        free(memory);
+        skip(); /* this file system has no O_DIRECT */
+    }
+    assert_int_equal(err, 0);
+    uint64_t seed = 5;
+    for (int i = 0; i < 60; i++) {
+        seed = seed * UINT64_C(6364136223846793005) + 1;
+        uint64_t at = (seed >> 30) % (SIZE / 4096) * 4096, len = ((seed >> 20) % 40 + 1) * 4096;
+        if (len > SIZE - at)
+            len = SIZE - at;
+        if (i % 3 == 2) {
+            assert_int_equal(request(i % 2 ? STORE_DISCARD : STORE_ZERO, at, NULL, len, i % 6 == 2), 0);
+            memset(model + at, 0, len);
+        } else {
+            memset(model + at, i + 1, len);
+            memset(data, i + 1, len);
+            assert_int_equal(request(STORE_WRITE, at, data, len, i % 5 == 0), 0);
+        }
+        assert_int_equal(request(STORE_READ, 0, data, SIZE, false), 0);
+        assert_memory_equal(data, model, SIZE);
+    }
+    assert_int_equal(request(STORE_FLUSH, 0, NULL, 0, false), 0);
+    free(memory);
+}
+
+static void data_survives(void **state)
+{
+    (void)state;
+    against_a_model(",size=1M", true);
+    assert_true(store->info.volatile_cache);
+}
+
+static void data_survives_preallocated(void **state)
+{
+    (void)state;
+    against_a_model(",size=1M,preallocate", false);
+    assert_false(store->info.can_discard);
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+}
+
+static void data_survives_direct_from_aligned_memory(void **state)
+{
+    (void)state;
+    against_a_model(",size=1M,block=4096,direct", false);
+}
+
+static void data_survives_direct_from_odd_memory(void **state)
+{
+    (void)state;
+    against_a_model(",size=1M,block=4096,direct", true);
+}
+
+static void a_second_opener_is_refused_unless_shared(void **state)
+{
+    (void)state;
+    struct store *second = NULL;
+    assert_int_equal(open_with(",size=1M", &store), 0);
+    assert_int_equal(open_with("", &second), ERR_LOCKED);
+    assert_non_null(strstr(why, path));
+    assert_int_equal(open_with(",shared", &second), 0);
+    store_close(second, io);
+}
+
+static void what_cannot_be_opened_changes_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(open_with("", &store), ERR_NOTFOUND);
+    assert_non_null(strstr(why, "size="));
+    assert_int_equal(open_with(",size=1000", &store), ERR_RANGE);
+    assert_int_equal(access(path, F_OK), -1); /* made and taken away again */
+    assert_int_equal(open_with(",readonly,size=1M", &store), ERR_NOTFOUND);
+    assert_null(store);
+}
+
+static void a_short_read_only_file_reads_as_zeros_behind_its_end(void **state)
+{
+    (void)state;
+    uint8_t data[8192];
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    for (int i = 0; i < 1000; i++)
+        fputc('x', f);
+    fclose(f);
+    assert_int_equal(open_with(",readonly,size=1M", &store), 0);
+    memset(data, 1, sizeof data);
+    assert_int_equal(request(STORE_READ, 0, data, sizeof data, false), 0);
+    assert_int_equal(data[999], 'x');
+    assert_int_equal(data[1000], 0);
+    assert_int_equal(data[8191], 0);
+    assert_int_equal(request(STORE_READ, 1 << 19, data, sizeof data, false), 0);
+    assert_int_equal(data[0], 0);
+}
+
+static void growing_keeps_data_and_a_longer_file(void **state)
+{
+    (void)state;
+    struct stat st;
+    uint8_t data[512] = {9};
+    assert_int_equal(open_with(",size=4M", &store), 0);
+    store_close(store, io);
+    assert_int_equal(open_with(",size=1M", &store), 0);
+    assert_int_equal(request(STORE_WRITE, 0, data, 512, false), 0);
+    assert_int_equal(store->ops->resize(store, io, 2 << 20, why, sizeof why), 0);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_size, 4 << 20); /* not cut to the disk's size */
+    assert_int_equal(store->ops->resize(store, io, 8 << 20, why, sizeof why), 0);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_size, 8 << 20);
+    assert_int_equal(store->ops->resize(store, io, 1 << 20, why, sizeof why), ERR_RANGE);
+    assert_int_equal(request(STORE_READ, 0, data, 512, false), 0);
+    assert_int_equal(data[0], 9);
+}
+
+static void a_full_disk_is_no_space(void **state)
+{
+    (void)state;
+    static uint8_t data[65536];
+    assert_int_equal(open_with(",size=1M", &store), 0);
+    struct rlimit old, limit;
+    getrlimit(RLIMIT_FSIZE, &old);
+    limit = old;
+    limit.rlim_cur = 600 * 1024;
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &limit);
+    int before = request(STORE_WRITE, 512 * 1024, data, sizeof data, false);
+    int beyond = request(STORE_WRITE, 700 * 1024, data, sizeof data, false);
+    setrlimit(RLIMIT_FSIZE, &old);
+    assert_int_equal(before, 0);
+    assert_int_equal(beyond, ERR_NOSPACE);
+}
+
+static void specifications_are_read_and_written(void **state)
+{
+    (void)state;
+    struct store_spec spec, again;
+    char text[400];
+    assert_int_equal(
+        store_spec_parse("file:/srv/a.img,size=10G,block=4096,readonly,physical=64K", &spec, why, sizeof why),
+        0);
+    assert_string_equal(spec.path, "/srv/a.img");
+    assert_int_equal(spec.size, UINT64_C(10) << 30);
+    assert_int_equal(spec.physical_block_exponent, 4);
+    assert_true(spec.readonly);
+    store_spec_format(&spec, text, sizeof text);
+    assert_int_equal(store_spec_parse(text, &again, why, sizeof why), 0);
+    assert_memory_equal(&spec, &again, sizeof spec);
+    assert_int_equal(store_spec_parse("/srv/b.img", &spec, why, sizeof why), 0);
+    assert_string_equal(spec.kind, "file");
+    assert_int_equal(store_spec_parse("memory:size=1G,removable", &spec, why, sizeof why), 0);
+    assert_true(spec.removable);
+    store_spec_format(&spec, text, sizeof text);
+    assert_string_equal(text, "memory:size=1073741824,removable");
+}
+
+static void bad_specifications_name_the_mistake(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *says;
+    } rows[] = {
+        {"tape:/dev/st0", "tape"},
+        {"file:", "path"},
+        {"memory:size=0", "size"},
+        {"memory:size=x", "size"},
+        {"null:colour=red", "colour"},
+        {"null:size=1G,block=1000", "block"},
+        {"memory:size=1G,direct", "direct"},
+        {"", "file:"},
+        {"file:/a,readonly=maybe", "readonly"},
+        {"null:size=1G,block=4096,physical=512", "physical"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct store_spec spec;
+        why[0] = '\0';
+        int err = store_spec_parse(rows[i].text, &spec, why, sizeof why);
+        assert_true(err == ERR_SYNTAX || err == ERR_RANGE);
+        assert_non_null(strstr(why, rows[i].says));
+    }
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(data_survives),
+        T(data_survives_preallocated),
+        T(data_survives_direct_from_aligned_memory),
+        T(data_survives_direct_from_odd_memory),
+        T(a_second_opener_is_refused_unless_shared),
+        T(what_cannot_be_opened_changes_nothing),
+        T(a_short_read_only_file_reads_as_zeros_behind_its_end),
+        T(growing_keeps_data_and_a_longer_file),
+        T(a_full_disk_is_no_space),
+        T(specifications_are_read_and_written),
+        T(bad_specifications_name_the_mistake),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
