@@ -12,7 +12,9 @@ MAINS         := target/service/main.c initiator/cli/main.c
 BENCH_SRC     := $(call sources,bench)
 COMMON_SRC    := $(call sources,common)
 TARGET_SRC    := $(filter-out $(MAINS),$(call sources,target))
-INITIATOR_SRC := $(filter-out $(MAINS),$(call sources,initiator))
+# The library is for embedding: the program's own files stay out of it.
+CLI_SRC       := $(call sources,initiator/cli)
+INITIATOR_SRC := $(filter-out $(CLI_SRC),$(call sources,initiator))
 LIBS          := $(B)/libtarget.a $(B)/libinitiator.a $(B)/libcommon.a
 
 # A program exists as soon as its main.c does.
@@ -46,7 +48,7 @@ link = @mkdir -p $(@D) && echo "LD $@" && $(CC) $(CFLAGS) $(LDFLAGS) $(filter %.
 
 $(B)/bin/lunette-target:    $(B)/obj/target/service/main.o $(B)/libtarget.a $(B)/libcommon.a
 	$(call link)
-$(B)/bin/lunette-initiator: $(B)/obj/initiator/cli/main.o $(B)/libinitiator.a $(B)/libcommon.a
+$(B)/bin/lunette-initiator: $(call objects,$(CLI_SRC)) $(B)/libinitiator.a $(B)/libcommon.a
 	$(call link)
 $(B)/bin/lunette-bench:     $(call objects,$(BENCH_SRC)) $(B)/libinitiator.a $(B)/libcommon.a
 	$(call link)

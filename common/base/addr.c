@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/addr.h"
 #include "common/base/err.h"
-#include "common/io/io.h"
 
 /* ---- parsing: each function moves *at over what it understood ---- */
 

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/addr.h"
 #include "common/base/list.h"
 #include "common/base/slice.h"
 #include "common/io/heap.h"
@@ -27,14 +28,6 @@ typedef intptr_t io_handle; /* a socket or a file; IO_NONE is none */
 /* struct io_vec, a place {ptr, len}, is in slice.h: engines use it too. */
 #define IO_VEC_MAX 256 /* places in one gather or scatter list */
 
-/* An IPv4 or IPv6 address and port. */
-struct io_addr {
-    uint8_t family; /* 4, 6, or 0: unset */
-    uint8_t ip[16]; /* network order; IPv4 in the first four bytes */
-    uint16_t port;  /* host order */
-    uint32_t scope; /* IPv6 zone index or 0 */
-};
-#define IO_ADDR_TEXT_MAX 80
 
 enum io_op_type {
     IO_OP_NONE,
@@ -177,22 +170,8 @@ struct io_stats {
 };
 void io_get_stats(const struct io *io, struct io_stats *out);
 
-/* Address text: "192.0.2.1:3260", "[2001:db8::1]:3260", host names are resolved by addr_resolve only. */
-/* Parses "ADDR", "ADDR:PORT", "[V6]", "[V6]:PORT", "*:PORT"; `default_port` when none is given. ERR_SYNTAX. */
-int addr_parse(const char *text, uint16_t default_port, struct io_addr *out);
 /* As addr_parse but also resolves host names (blocking); up to `max` addresses; returns how many or < 0. */
 int addr_resolve(const char *text, uint16_t default_port, struct io_addr *out, int max);
-char *addr_format(const struct io_addr *addr, char *buf, size_t len);      /* with port, brackets for IPv6 */
-char *addr_format_host(const struct io_addr *addr, char *buf, size_t len); /* without port or brackets */
-bool addr_is_wildcard(const struct io_addr *addr);
-bool addr_equal(const struct io_addr *a, const struct io_addr *b); /* with port */
-/* "10.0.0.0/8", "2001:db8::/32", "192.0.2.7": a network. IPv4-mapped IPv6 peers match IPv4 networks. */
-struct addr_net {
-    struct io_addr base;
-    uint8_t prefix; /* bits */
-};
-int addr_net_parse(const char *text, struct addr_net *out);
-bool addr_net_contains(const struct addr_net *net, const struct io_addr *addr);
 
 /* How a backend plugs in: io.c dispatches through this table. Private to common/io. */
 struct io_backend;

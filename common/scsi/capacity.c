@@ -3,8 +3,10 @@
 
 #include <string.h>
 
-#define ROW_10(name, byte, shift, bits) {#name, byte, shift, bits, (uint16_t)offsetof(struct capacity_10, name)},
-#define ROW_16(name, byte, shift, bits) {#name, byte, shift, bits, (uint16_t)offsetof(struct capacity_16, name)},
+#define ROW_10(name, byte, shift, bits)                                                                      \
+    {#name, byte, shift, bits, (uint16_t)offsetof(struct capacity_10, name)},
+#define ROW_16(name, byte, shift, bits)                                                                      \
+    {#name, byte, shift, bits, (uint16_t)offsetof(struct capacity_16, name)},
 static const struct scsi_field fields_10[] = {CAPACITY_10_FIELDS(ROW_10)};
 static const struct scsi_field fields_16[] = {CAPACITY_16_FIELDS(ROW_16)};
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])

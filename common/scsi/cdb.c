@@ -10,25 +10,27 @@
 #define X(id, byte, shift, bits) {CDB_F_##id, {#id, byte, shift, bits, 0}, false},
 #define I(id, byte, shift, bits) {CDB_F_##id, {#id, byte, shift, bits, 0}, true},
 #define COUNT_OF(...)            (sizeof((struct cdb_field[]){__VA_ARGS__}) / sizeof(struct cdb_field))
-#define C(id, opcode, sa, len, dir, name, ...)                                                                       \
+#define C(id, opcode, sa, len, dir, name, ...)                                                               \
     [CDB_##id] = {CDB_##id, opcode, sa, len, CDB_##dir, name, {__VA_ARGS__}, (uint8_t)COUNT_OF(__VA_ARGS__)},
 const struct cdb_def cdb_defs[CDB_COMMAND_COUNT] = {CDB_COMMAND_LIST(C)};
 #undef C
 #undef X
 #undef I
 
-/* The bits that any field of a command covers, as two big-endian words of the 16 bytes, made by the compiler: the check for
- * reserved bits runs on every command. LOW is the place of a field's lowest bit, counted from the end of the 16 bytes. */
-#define LOW(byte, shift, bits)     (128 - 8 * ((byte) + ((shift) + (bits) + 7) / 8) + (shift))
-#define ONES(bits)                 (UINT64_MAX >> (64 - (bits)))
-#define TAIL(byte, shift, bits)    (LOW(byte, shift, bits) < 64 ? ONES(bits) << (LOW(byte, shift, bits) & 63) : 0)
-#define HEAD(byte, shift, bits)                                                                                      \
-    (LOW(byte, shift, bits) >= 64           ? ONES(bits) << (LOW(byte, shift, bits) & 63)                            \
-     : LOW(byte, shift, bits) + (bits) > 64 ? ONES(bits) >> ((64 - LOW(byte, shift, bits)) & 63)                     \
+/* The bits that any field of a command covers, as two big-endian words of the 16 bytes, made by the compiler:
+ * the check for reserved bits runs on every command. LOW is the place of a field's lowest bit, counted from
+ * the end of the 16 bytes. */
+#define LOW(byte, shift, bits) (128 - 8 * ((byte) + ((shift) + (bits) + 7) / 8) + (shift))
+#define ONES(bits)             (UINT64_MAX >> (64 - (bits)))
+#define TAIL(byte, shift, bits)                                                                              \
+    (LOW(byte, shift, bits) < 64 ? ONES(bits) << (LOW(byte, shift, bits) & 63) : 0)
+#define HEAD(byte, shift, bits)                                                                              \
+    (LOW(byte, shift, bits) >= 64           ? ONES(bits) << (LOW(byte, shift, bits) & 63)                    \
+     : LOW(byte, shift, bits) + (bits) > 64 ? ONES(bits) >> ((64 - LOW(byte, shift, bits)) & 63)             \
                                             : 0)
-#define I(id, byte, shift, bits) X(id, byte, shift, bits)
+#define I(id, byte, shift, bits)               X(id, byte, shift, bits)
 #define C(id, opcode, sa, len, dir, name, ...) [CDB_##id] = 0 __VA_ARGS__,
-#define X(id, byte, shift, bits) | HEAD(byte, shift, bits)
+#define X(id, byte, shift, bits)               | HEAD(byte, shift, bits)
 static const uint64_t legal_head[CDB_COMMAND_COUNT] = {CDB_COMMAND_LIST(C)};
 #undef X
 #define X(id, byte, shift, bits) | TAIL(byte, shift, bits)
@@ -43,21 +45,28 @@ static const char *const field_names[CDB_FIELD_COUNT] = {
 #undef F
 };
 
-/* Opcode to first row + 1; the rows of one opcode are neighbours. Opcodes with service actions have several rows. */
+/* Opcode to first row + 1; the rows of one opcode are neighbours. Opcodes with service actions have several
+ * rows. */
 static const uint8_t opcode_row[256] = {
-    [0x00] = CDB_TEST_UNIT_READY + 1, [0x03] = CDB_REQUEST_SENSE + 1,    [0x08] = CDB_READ_6 + 1,
-    [0x0a] = CDB_WRITE_6 + 1,         [0x12] = CDB_INQUIRY + 1,          [0x15] = CDB_MODE_SELECT_6 + 1,
-    [0x1a] = CDB_MODE_SENSE_6 + 1,    [0x1b] = CDB_START_STOP_UNIT + 1,  [0x1e] = CDB_PREVENT_ALLOW + 1,
-    [0x25] = CDB_READ_CAPACITY_10 + 1, [0x28] = CDB_READ_10 + 1,         [0x2a] = CDB_WRITE_10 + 1,
-    [0x2e] = CDB_WRITE_VERIFY_10 + 1, [0x2f] = CDB_VERIFY_10 + 1,        [0x35] = CDB_SYNC_CACHE_10 + 1,
-    [0x41] = CDB_WRITE_SAME_10 + 1,   [0x42] = CDB_UNMAP + 1,            [0x55] = CDB_MODE_SELECT_10 + 1,
-    [0x5a] = CDB_MODE_SENSE_10 + 1,   [0x88] = CDB_READ_16 + 1,          [0x8a] = CDB_WRITE_16 + 1,
-    [0x8e] = CDB_WRITE_VERIFY_16 + 1, [0x8f] = CDB_VERIFY_16 + 1,        [0x91] = CDB_SYNC_CACHE_16 + 1,
-    [0x93] = CDB_WRITE_SAME_16 + 1,   [0x9e] = CDB_READ_CAPACITY_16 + 1, [0xa0] = CDB_REPORT_LUNS + 1,
-    [0xa3] = CDB_REPORT_OPCODES + 1,  [0xa8] = CDB_READ_12 + 1,          [0xaa] = CDB_WRITE_12 + 1,
+    [0x00] = CDB_TEST_UNIT_READY + 1, [0x03] = CDB_REQUEST_SENSE + 1,
+    [0x08] = CDB_READ_6 + 1,          [0x0a] = CDB_WRITE_6 + 1,
+    [0x12] = CDB_INQUIRY + 1,         [0x15] = CDB_MODE_SELECT_6 + 1,
+    [0x1a] = CDB_MODE_SENSE_6 + 1,    [0x1b] = CDB_START_STOP_UNIT + 1,
+    [0x1e] = CDB_PREVENT_ALLOW + 1,   [0x25] = CDB_READ_CAPACITY_10 + 1,
+    [0x28] = CDB_READ_10 + 1,         [0x2a] = CDB_WRITE_10 + 1,
+    [0x2e] = CDB_WRITE_VERIFY_10 + 1, [0x2f] = CDB_VERIFY_10 + 1,
+    [0x35] = CDB_SYNC_CACHE_10 + 1,   [0x41] = CDB_WRITE_SAME_10 + 1,
+    [0x42] = CDB_UNMAP + 1,           [0x55] = CDB_MODE_SELECT_10 + 1,
+    [0x5a] = CDB_MODE_SENSE_10 + 1,   [0x88] = CDB_READ_16 + 1,
+    [0x8a] = CDB_WRITE_16 + 1,        [0x8e] = CDB_WRITE_VERIFY_16 + 1,
+    [0x8f] = CDB_VERIFY_16 + 1,       [0x91] = CDB_SYNC_CACHE_16 + 1,
+    [0x93] = CDB_WRITE_SAME_16 + 1,   [0x9e] = CDB_READ_CAPACITY_16 + 1,
+    [0xa0] = CDB_REPORT_LUNS + 1,     [0xa3] = CDB_REPORT_OPCODES + 1,
+    [0xa8] = CDB_READ_12 + 1,         [0xaa] = CDB_WRITE_12 + 1,
     [0xae] = CDB_WRITE_VERIFY_12 + 1, [0xaf] = CDB_VERIFY_12 + 1,
 };
 
+/* Rows of one opcode lie together. */
 const struct cdb_def *cdb_find_code(uint8_t opcode, int service_action)
 {
     uint8_t row = opcode_row[opcode];
@@ -107,7 +116,8 @@ bool cdb_set(const struct cdb_def *def, uint8_t *bytes, enum cdb_field_id id, ui
     return true;
 }
 
-size_t cdb_build(enum cdb_command command, const struct cdb_value *values, size_t count, uint8_t out[CDB_LEN_MAX])
+size_t cdb_build(enum cdb_command command, const struct cdb_value *values, size_t count,
+                 uint8_t out[CDB_LEN_MAX])
 {
     const struct cdb_def *def = &cdb_defs[command];
     uint8_t bytes[CDB_LEN_MAX] = {def->opcode};
@@ -121,8 +131,9 @@ size_t cdb_build(enum cdb_command command, const struct cdb_value *values, size_
     return def->len;
 }
 
-static size_t build_block(enum cdb_command ten, enum cdb_command sixteen, uint64_t lba, uint32_t blocks, bool fua,
-                          uint8_t *out)
+/* FUA stands in both forms. */
+static size_t build_block(enum cdb_command ten, enum cdb_command sixteen, uint64_t lba, uint32_t blocks,
+                          bool fua, uint8_t *out)
 {
     enum cdb_command command = lba <= UINT32_MAX && blocks <= UINT16_MAX ? ten : sixteen;
     return CDB_BUILD(command, out, {CDB_F_LBA, lba}, {CDB_F_COUNT, blocks}, {CDB_F_FUA, fua});

@@ -29,7 +29,8 @@ void scsi_field_put(uint8_t *data, const struct scsi_field *f, uint64_t value)
     }
 }
 
-void scsi_fields_decode(const struct scsi_field *list, size_t count, const uint8_t *data, size_t len, void *out)
+void scsi_fields_decode(const struct scsi_field *list, size_t count, const uint8_t *data, size_t len,
+                        void *out)
 {
     for (size_t i = 0; i < count; i++) {
         const struct scsi_field *f = &list[i];
@@ -40,7 +41,8 @@ void scsi_fields_decode(const struct scsi_field *list, size_t count, const uint8
     }
 }
 
-void scsi_fields_encode(const struct scsi_field *list, size_t count, const void *values, uint8_t *data, size_t len)
+void scsi_fields_encode(const struct scsi_field *list, size_t count, const void *values, uint8_t *data,
+                        size_t len)
 {
     for (size_t i = 0; i < count; i++) {
         const struct scsi_field *f = &list[i];
@@ -85,7 +87,8 @@ void scsi_text_hex(struct scsi_text *t, const uint8_t *data, size_t len)
         scsi_text_add(t, "%02x", data[i]);
 }
 
-void scsi_text_fields(struct scsi_text *t, const struct scsi_field *list, size_t count, const uint8_t *data, size_t len)
+void scsi_text_fields(struct scsi_text *t, const struct scsi_field *list, size_t count, const uint8_t *data,
+                      size_t len)
 {
     for (size_t i = 0; i < count; i++) {
         const struct scsi_field *f = &list[i];

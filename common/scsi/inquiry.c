@@ -8,24 +8,30 @@
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
-#define R(name, byte, shift, bits) {#name, byte, shift, bits, (uint16_t)offsetof(struct inquiry_standard, name)},
+#define R(name, byte, shift, bits)                                                                           \
+    {#name, byte, shift, bits, (uint16_t)offsetof(struct inquiry_standard, name)},
 static const struct scsi_field standard_rows[] = {INQUIRY_STANDARD_FIELDS(R)};
 #undef R
 #define R(name, byte, shift, bits) {#name, byte, shift, bits, (uint16_t)offsetof(struct vpd_extended, name)},
 static const struct scsi_field extended_rows[] = {VPD_EXTENDED_FIELDS(R)};
 #undef R
-#define R(name, byte, shift, bits) {#name, byte, shift, bits, (uint16_t)offsetof(struct vpd_block_limits, name)},
+#define R(name, byte, shift, bits)                                                                           \
+    {#name, byte, shift, bits, (uint16_t)offsetof(struct vpd_block_limits, name)},
 static const struct scsi_field limits_rows[] = {VPD_BLOCK_LIMITS_FIELDS(R)};
 #undef R
-#define R(name, byte, shift, bits)                                                                                   \
+#define R(name, byte, shift, bits)                                                                           \
     {#name, byte, shift, bits, (uint16_t)offsetof(struct vpd_block_characteristics, name)},
 static const struct scsi_field characteristics_rows[] = {VPD_BLOCK_CHARACTERISTICS_FIELDS(R)};
 #undef R
-#define R(name, byte, shift, bits) {#name, byte, shift, bits, (uint16_t)offsetof(struct vpd_provisioning, name)},
+#define R(name, byte, shift, bits)                                                                           \
+    {#name, byte, shift, bits, (uint16_t)offsetof(struct vpd_provisioning, name)},
 static const struct scsi_field provisioning_rows[] = {VPD_PROVISIONING_FIELDS(R)};
 #undef R
 
-#define PAGE(page, len, name, rows) {page, len, name, rows, (uint8_t)COUNT(rows)}
+#define PAGE(page, len, name, rows)                                                                          \
+    {                                                                                                        \
+        page, len, name, rows, (uint8_t)COUNT(rows)                                                          \
+    }
 const struct vpd_page_def vpd_pages[] = {
     PAGE(VPD_EXTENDED, VPD_EXTENDED_LEN, "Extended INQUIRY data", extended_rows),
     PAGE(VPD_BLOCK_LIMITS, VPD_BLOCK_LIMITS_LEN, "Block limits", limits_rows),
@@ -43,6 +49,7 @@ static void put_text(uint8_t *out, size_t len, const char *text)
     memcpy(out, text, have < len ? have : len);
 }
 
+/* Cut and padded fields both come out as a clean string; nothing unprintable reaches a terminal. */
 static void get_text(const uint8_t *data, size_t len, size_t at, size_t size, char *out)
 {
     size_t have = len > at ? len - at : 0;
@@ -104,8 +111,8 @@ const struct vpd_page_def *vpd_page_find(uint8_t page)
     return NULL;
 }
 
-size_t vpd_page_encode(const struct vpd_page_def *def, uint8_t qualifier, uint8_t device_type, const void *values,
-                       uint8_t *out)
+size_t vpd_page_encode(const struct vpd_page_def *def, uint8_t qualifier, uint8_t device_type,
+                       const void *values, uint8_t *out)
 {
     struct vpd_header h = {qualifier, device_type, def->page, (uint16_t)(def->len - VPD_HEADER_LEN)};
     memset(out, 0, def->len);
@@ -157,6 +164,7 @@ bool vpd_name_put(uint8_t *out, size_t size, size_t *at, uint8_t association, co
     return vpd_designator_put(out, size, at, &d);
 }
 
+/* The page length and the bytes that came both bound the walk. */
 bool vpd_designator_next(const uint8_t *data, size_t len, size_t *at, struct vpd_designator *out)
 {
     struct vpd_header h;

@@ -5,12 +5,21 @@
 #include <string.h>
 
 static const char *const device_types[] = {
-    [0x00] = "direct access block device", [0x01] = "sequential access device", [0x02] = "printer",
-    [0x03] = "processor",                  [0x04] = "write-once device",        [0x05] = "CD/DVD device",
-    [0x07] = "optical memory device",      [0x08] = "media changer",            [0x0c] = "storage array controller",
-    [0x0d] = "enclosure services device",  [0x0e] = "simplified direct access device",
-    [0x11] = "object storage device",      [0x14] = "host managed zoned block device",
-    [0x1e] = "well-known logical unit",    [0x1f] = "unknown or no device type",
+    [0x00] = "direct access block device",
+    [0x01] = "sequential access device",
+    [0x02] = "printer",
+    [0x03] = "processor",
+    [0x04] = "write-once device",
+    [0x05] = "CD/DVD device",
+    [0x07] = "optical memory device",
+    [0x08] = "media changer",
+    [0x0c] = "storage array controller",
+    [0x0d] = "enclosure services device",
+    [0x0e] = "simplified direct access device",
+    [0x11] = "object storage device",
+    [0x14] = "host managed zoned block device",
+    [0x1e] = "well-known logical unit",
+    [0x1f] = "unknown or no device type",
 };
 
 static const char *device_type_name(uint8_t type)
@@ -35,11 +44,13 @@ static void describe_standard(struct scsi_text *t, const uint8_t *data, size_t l
     scsi_text_add(t, "standard INQUIRY data: %s (%s)\n", device_type_name((uint8_t)s.device_type),
                   qualifier_name((uint8_t)s.qualifier));
     scsi_text_add(t, "  vendor: %s\n  product: %s\n  revision: %s\n", s.vendor, s.product, s.revision);
-    scsi_text_add(t, "  version: %" PRIu64 "\n  removable: %" PRIu64 "\n  NormACA: %" PRIu64 "\n  HiSup: %" PRIu64
-                     "\n  response data format: %" PRIu64 "\n",
+    scsi_text_add(t,
+                  "  version: %" PRIu64 "\n  removable: %" PRIu64 "\n  NormACA: %" PRIu64
+                  "\n  HiSup: %" PRIu64 "\n  response data format: %" PRIu64 "\n",
                   s.version, s.rmb, s.normaca, s.hisup, s.response_data_format);
-    scsi_text_add(t, "  TPGS: %" PRIu64 "\n  3PC: %" PRIu64 "\n  protect: %" PRIu64 "\n  MultiP: %" PRIu64
-                     "\n  CmdQue: %" PRIu64 "\n",
+    scsi_text_add(t,
+                  "  TPGS: %" PRIu64 "\n  3PC: %" PRIu64 "\n  protect: %" PRIu64 "\n  MultiP: %" PRIu64
+                  "\n  CmdQue: %" PRIu64 "\n",
                   s.tpgs, s.third_party_copy, s.protect, s.multip, s.cmdque);
     const uint64_t versions[8] = {s.version_descriptor_1, s.version_descriptor_2, s.version_descriptor_3,
                                   s.version_descriptor_4, s.version_descriptor_5, s.version_descriptor_6,
@@ -90,12 +101,21 @@ static void describe_supported(struct scsi_text *t, const uint8_t *body, size_t 
     }
 }
 
+/* Identifiers that are text are shown as text, all others in hexadecimal. */
 static void describe_designators(struct scsi_text *t, const uint8_t *data, size_t len)
 {
     static const char *const of[] = {"logical unit", "target port", "target device", "reserved"};
-    static const char *const types[] = {"vendor specific", "T10 vendor ID", "EUI-64", "NAA", "relative target port",
-                                        "target port group", "logical unit group", "MD5", "SCSI name string",
-                                        "protocol specific port", "UUID"};
+    static const char *const types[] = {"vendor specific",
+                                        "T10 vendor ID",
+                                        "EUI-64",
+                                        "NAA",
+                                        "relative target port",
+                                        "target port group",
+                                        "logical unit group",
+                                        "MD5",
+                                        "SCSI name string",
+                                        "protocol specific port",
+                                        "UUID"};
     struct vpd_designator d;
     size_t at = VPD_HEADER_LEN;
     while (vpd_designator_next(data, len, &at, &d)) {
@@ -109,6 +129,7 @@ static void describe_designators(struct scsi_text *t, const uint8_t *data, size_
     }
 }
 
+/* The page's own header decides what it is: an answer to another question is shown as what it is. */
 void inquiry_describe(int page, const uint8_t *data, size_t len, char *buf, size_t buf_len)
 {
     struct scsi_text t;

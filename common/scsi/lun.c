@@ -27,7 +27,8 @@ bool lun_decode(uint64_t field, uint16_t *number, bool *well_known)
         *number = first & 0x3fff;
         break;
     case 3: /* extended flat with three bytes of address: D2h */
-        if (first >> 8 != 0xd2 || rest & UINT64_C(0x00000000ffffffff) || (field >> 32 & 0xffffff) > LUN_NUMBER_MAX)
+        if (first >> 8 != 0xd2 || rest & UINT64_C(0x00000000ffffffff) ||
+            (field >> 32 & 0xffffff) > LUN_NUMBER_MAX)
             return false;
         *number = (uint16_t)(field >> 32 & 0xffff);
         break;

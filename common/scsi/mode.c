@@ -6,7 +6,6 @@
 
 #include "common/base/bytes.h"
 
-
 #define R(name, byte, shift, bits) {#name, byte, shift, bits, (uint16_t)offsetof(struct mode_recovery, name)},
 static const struct scsi_field recovery_rows[] = {MODE_RECOVERY_FIELDS(R)};
 #undef R
@@ -16,12 +15,16 @@ static const struct scsi_field caching_rows[] = {MODE_CACHING_FIELDS(R)};
 #define R(name, byte, shift, bits) {#name, byte, shift, bits, (uint16_t)offsetof(struct mode_control, name)},
 static const struct scsi_field control_rows[] = {MODE_CONTROL_FIELDS(R)};
 #undef R
-#define R(name, byte, shift, bits) {#name, byte, shift, bits, (uint16_t)offsetof(struct mode_exceptions, name)},
+#define R(name, byte, shift, bits)                                                                           \
+    {#name, byte, shift, bits, (uint16_t)offsetof(struct mode_exceptions, name)},
 static const struct scsi_field exceptions_rows[] = {MODE_EXCEPTIONS_FIELDS(R)};
 #undef R
 
-#define COUNT(a)                      (sizeof(a) / sizeof(a)[0])
-#define PAGE(code, len, name, rows)   {code, 0, len, name, rows, (uint8_t)COUNT(rows)}
+#define COUNT(a) (sizeof(a) / sizeof(a)[0])
+#define PAGE(code, len, name, rows)                                                                          \
+    {                                                                                                        \
+        code, 0, len, name, rows, (uint8_t)COUNT(rows)                                                       \
+    }
 const struct mode_page_def mode_pages[] = {
     PAGE(MODE_PAGE_RECOVERY, 12, "Read-write error recovery", recovery_rows),
     PAGE(MODE_PAGE_CACHING, 20, "Caching", caching_rows),
@@ -67,6 +70,7 @@ size_t mode_header_decode(bool ten, const uint8_t *data, size_t len, struct mode
     return need;
 }
 
+/* The short form has 24 bits of block length and 32 of count. */
 size_t mode_block_encode(const struct mode_block *b, bool long_lba, uint8_t out[16])
 {
     memset(out, 0, long_lba ? 16 : 8);
@@ -110,6 +114,7 @@ void mode_page_decode(const struct mode_page_def *def, const uint8_t *data, size
     scsi_fields_decode(def->fields, def->field_count, data, len, out);
 }
 
+/* Lengths are the sender's claims: every one is checked against what is left. */
 bool mode_page_next(const uint8_t *data, size_t len, size_t *at, struct mode_page_view *out)
 {
     if (*at > len || len - *at < 2)

@@ -8,11 +8,19 @@
 #include "common/scsi/field.h"
 
 /* Descriptor types of descriptor format sense. */
-enum { DESC_INFORMATION = 0x00, DESC_COMMAND_SPECIFIC = 0x01, DESC_SKS = 0x02, DESC_FRU = 0x03, DESC_STREAM = 0x04, DESC_BLOCK = 0x05 };
+enum {
+    DESC_INFORMATION = 0x00,
+    DESC_COMMAND_SPECIFIC = 0x01,
+    DESC_SKS = 0x02,
+    DESC_FRU = 0x03,
+    DESC_STREAM = 0x04,
+    DESC_BLOCK = 0x05
+};
 
 struct scsi_sense sense_make(enum sense_key key, enum sense_code code)
 {
-    return (struct scsi_sense){.key = (uint8_t)key, .asc = (uint8_t)(code >> 8), .ascq = (uint8_t)(code & 0xff)};
+    return (struct scsi_sense){
+        .key = (uint8_t)key, .asc = (uint8_t)(code >> 8), .ascq = (uint8_t)(code & 0xff)};
 }
 
 void sense_point(struct scsi_sense *sense, bool in_cdb, uint16_t byte, int bit)
@@ -33,6 +41,7 @@ bool sense_pointer(const struct scsi_sense *sense, bool *in_cdb, uint16_t *byte,
     return true;
 }
 
+/* Always 18 bytes: initiators commonly read exactly that many. */
 static size_t build_fixed(const struct scsi_sense *s, uint8_t *out)
 {
     memset(out, 0, SENSE_FIXED_LEN);
@@ -103,6 +112,7 @@ size_t sense_build(const struct scsi_sense *sense, bool descriptor, uint8_t out[
     return descriptor ? build_descriptor(sense, out) : build_fixed(sense, out);
 }
 
+/* `len` is what is there of the descriptor, perhaps less than it says. */
 static void parse_one(struct scsi_sense *s, const uint8_t *d, size_t len)
 {
     switch (d[0]) {
@@ -156,6 +166,7 @@ static void parse_descriptors(const uint8_t *data, size_t len, struct scsi_sense
     }
 }
 
+/* ADDITIONAL SENSE LENGTH may be shorter than the buffer, or tell more than came. */
 static void parse_fixed(const uint8_t *data, size_t len, struct scsi_sense *s)
 {
     size_t end = len > 7 && 8u + data[7] < len ? 8u + data[7] : len;
@@ -223,13 +234,15 @@ const char *scsi_status_name(uint8_t status)
 const char *sense_key_name(uint8_t key)
 {
     static const char *const names[16] = {
-        "NO SENSE",       "RECOVERED ERROR", "NOT READY",    "MEDIUM ERROR",    "HARDWARE ERROR", "ILLEGAL REQUEST",
-        "UNIT ATTENTION", "DATA PROTECT",    "BLANK CHECK",  "VENDOR SPECIFIC", "COPY ABORTED",   "ABORTED COMMAND",
-        "EQUAL",          "VOLUME OVERFLOW", "MISCOMPARE",   "COMPLETED",
+        "NO SENSE",       "RECOVERED ERROR", "NOT READY",      "MEDIUM ERROR",
+        "HARDWARE ERROR", "ILLEGAL REQUEST", "UNIT ATTENTION", "DATA PROTECT",
+        "BLANK CHECK",    "VENDOR SPECIFIC", "COPY ABORTED",   "ABORTED COMMAND",
+        "EQUAL",          "VOLUME OVERFLOW", "MISCOMPARE",     "COMPLETED",
     };
     return names[key & 0xf];
 }
 
+/* Binary search; the list is sorted, which a unit test checks. */
 const char *sense_asc_name(uint8_t asc, uint8_t ascq)
 {
     size_t low = 0, high = sense_asc_count;
@@ -257,8 +270,9 @@ void sense_describe(const struct scsi_sense *sense, char *buf, size_t len)
     struct scsi_text t;
     scsi_text_init(&t, buf, len);
     const char *name = sense_asc_name(sense->asc, sense->ascq);
-    scsi_text_add(&t, "%s%s: %s (%02x/%02x/%02x)", sense->deferred ? "deferred " : "", sense_key_name(sense->key),
-                  name ? name : "unlisted additional sense code", sense->key, sense->asc, sense->ascq);
+    scsi_text_add(&t, "%s%s: %s (%02x/%02x/%02x)", sense->deferred ? "deferred " : "",
+                  sense_key_name(sense->key), name ? name : "unlisted additional sense code", sense->key,
+                  sense->asc, sense->ascq);
     bool in_cdb;
     uint16_t byte;
     int bit;

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/io/io.h" /* struct io_addr, struct addr_net: types only */
+#include "common/base/addr.h"
 #include "common/iscsi/keys.h"
 #include "target/scsi/device.h"
 

@@ -5,29 +5,27 @@ target that a test starts), LUNETTE_PROOFS (file that @pytest.mark.proves adds l
 """
 
 import os
-import pathlib
 import shutil
-import subprocess
 
 import pytest
 
 import lunette
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
 def pytest_configure(config):
     config.addinivalue_line("markers", "proves(id, role): the requirement that the test shows when it passes")
-    config.addinivalue_line("markers", "asan: part of the sanitizer run")
-    config.addinivalue_line("markers", "tsan: part of the thread-sanitizer run")
+    for variant in ("release", "asan", "tsan"):
+        config.addinivalue_line("markers", f"no_{variant}: not run with the {variant} build; say why beside it")
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
+    """Proofs count when the teardown has passed too: it is there that a leak or a crash of a program shows."""
     outcome = yield
     report = outcome.get_result()
+    if report.when == "call":
+        item.lunette_call_passed = report.passed
     path = os.environ.get("LUNETTE_PROOFS")
-    if report.when != "call" or not report.passed or not path:
+    if report.when != "teardown" or not report.passed or not getattr(item, "lunette_call_passed", False) or not path:
         return
     lines = [f"{mark.args[0]}\t{mark.args[1]}\t{item.nodeid}\n" for mark in item.iter_markers("proves")]
     if lines:

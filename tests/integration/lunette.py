@@ -103,12 +103,12 @@ class Program:
         return problems
 
 
-def service_options():
+def service_options(given=()):
+    """What the environment asks for, unless the test itself says otherwise."""
     options = []
-    if os.environ.get("LUNETTE_IO"):
-        options += ["--io", os.environ["LUNETTE_IO"]]
-    if os.environ.get("LUNETTE_REACTORS"):
-        options += ["--reactors", os.environ["LUNETTE_REACTORS"]]
+    for option, variable in (("--io", "LUNETTE_IO"), ("--reactors", "LUNETTE_REACTORS")):
+        if os.environ.get(variable) and option not in given:
+            options += [option, os.environ[variable]]
     return options
 
 
@@ -124,8 +124,7 @@ class Target(Program):
         for portal in portals:
             args += ["--portal", portal]
         given = [str(o) for o in options]
-        args += [o for o in service_options() if "--io" not in given or o not in ("--io", os.environ.get("LUNETTE_IO"))]
-        super().__init__(folder, "target", args + given, env)
+        super().__init__(folder, "target", args + service_options(given) + given, env)
 
     def wait_listening(self):
         self.wait_for(r"(?:listening on \S+\n){%d}" % self.count)

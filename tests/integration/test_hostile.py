@@ -18,7 +18,6 @@ import pytest
 import lunette
 from raw import NONE, Closed, Raw, bhs, text
 
-pytestmark = [pytest.mark.asan, pytest.mark.tsan]
 IQN = "iqn.2026-01.org.lunette:hostile"
 CASES = []
 

@@ -2,7 +2,7 @@
 
 Goal: 64 sessions of mixed verified reads and writes for 30 s, some of their processes killed with SIGKILL on the way,
 leave a target that has given everything back and goes on serving. Method: lunette-bench stamps and checks every block;
-under AddressSanitizer the target's exit also shows that nothing leaked. LUNETTE_LOAD_SECONDS shortens it.
+under AddressSanitizer the target's exit also shows that nothing leaked. LUNETTE_LOAD_SECONDS sets the time.
 """
 
 import json
@@ -14,7 +14,8 @@ import pytest
 
 import lunette
 
-SECONDS = int(os.environ.get("LUNETTE_LOAD_SECONDS", "30"))
+# The full 30 s where they say most: in the build that sees leaks and overruns.
+SECONDS = int(os.environ.get("LUNETTE_LOAD_SECONDS", "30" if "asan" in str(lunette.BIN) else "8"))
 
 
 def bench(programs, tmp_path, url, *args):
@@ -28,7 +29,6 @@ def result_of(program):
     return json.loads(program.stdout())
 
 
-@pytest.mark.asan
 @pytest.mark.parametrize("lun", ["memory:size=512M", "file:{tmp}/load.img,size=512M"])
 def test_64_sessions_survive_killed_clients(serve, programs, tmp_path, lun):
     target = serve(lun.format(tmp=tmp_path), options=["--control", tmp_path / "control.sock"])
@@ -67,7 +67,6 @@ def sessions_of(answer):
     return answer if isinstance(answer, list) else answer["sessions"]
 
 
-@pytest.mark.tsan
 def test_sessions_spread_over_reactors(serve, programs, tmp_path):
     target = serve("memory:size=256M", "1=file:%s,size=64M" % (tmp_path / "a.img"), options=["--reactors", "4"])
     workers = [bench(programs, tmp_path, target.url(lun), "--sessions", 4, "--depth", 4, "--read", 50, "--commands", 4000,

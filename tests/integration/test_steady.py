@@ -17,6 +17,8 @@ def status(control):
     return json.loads(lunette.target("status", "--json", "--control", control).stdout)
 
 
+@pytest.mark.no_asan  # sanitizers allocate and batch as they like
+@pytest.mark.no_tsan
 @pytest.mark.parametrize("backend", ["uring", "epoll"])
 @pytest.mark.parametrize("store", ["memory:size=256M", "file:{tmp}/steady.img,size=256M"])
 def test_steady_state_allocates_nothing_and_batches(serve, tmp_path, backend, store):
