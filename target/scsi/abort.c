@@ -7,9 +7,11 @@ static bool waiter_covers(const struct scsi_waiter *w, const struct scsi_task *t
            (!w->lu || (task->itl->view && task->itl->view->lu == w->lu));
 }
 
+/* Walks the dying tasks only: aborts are rare, and so are dying tasks. */
 static bool waiter_waits(const struct scsi_reactor *r, const struct scsi_waiter *w)
 {
-    list_for_each(it, &r->dying) {
+    list_for_each(it, &r->dying)
+    {
         if (waiter_covers(w, list_entry(it, struct scsi_task, node)))
             return true;
     }
@@ -29,7 +31,8 @@ void waiter_start(struct scsi_reactor *r, struct scsi_waiter *waiter)
 void waiters_check(struct scsi_reactor *r)
 {
     /* `over` may free the waiter, and start no other. */
-    list_for_each_safe(it, &r->waiters) {
+    list_for_each_safe(it, &r->waiters)
+    {
         struct scsi_waiter *w = list_entry(it, struct scsi_waiter, node);
         if (!waiter_waits(r, w)) {
             list_remove(it);
@@ -38,6 +41,8 @@ void waiters_check(struct scsi_reactor *r)
     }
 }
 
+/* The task moves to the reactor's dying list and is over when its last store request has come back: then
+ * nothing of it can reach the medium any more. */
 void task_abort(struct scsi_reactor *r, struct scsi_task *task, bool respond)
 {
     if (task->state == TASK_OVER || task->state == TASK_DYING)

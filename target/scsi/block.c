@@ -28,6 +28,7 @@ void cmd_read(struct scsi_reactor *r, struct scsi_task *task)
     read_begin(r, task, need);
 }
 
+/* Data-out goes to the store as it comes: there is no buffer for a whole command. */
 static void take_blocks(struct scsi_reactor *r, struct scsi_task *task)
 {
     task->out_len = task->blocks * task_block_size(task);
@@ -37,6 +38,7 @@ static void take_blocks(struct scsi_reactor *r, struct scsi_task *task)
         task_raise(task, SCSI_READY_OUT);
 }
 
+/* The write itself happens in write.c, span by span. */
 void cmd_write(struct scsi_reactor *r, struct scsi_task *task)
 {
     /* WRITE AND VERIFY compares bytes whatever BYTCHK is (0 or 1); 10b and 11b mean nothing here. */
@@ -115,8 +117,8 @@ static void same_next(struct scsi_reactor *r, struct scsi_task *task)
         task->work[1] += part;
         left -= part;
     }
-    task_request(r, task, STORE_WRITE, task->lba * task_block_size(task) + task->work[0], task->work[1], fua_now(task),
-                 same_next);
+    task_request(r, task, STORE_WRITE, task->lba * task_block_size(task) + task->work[0], task->work[1],
+                 fua_now(task), same_next);
 }
 
 /* Replaces the one block by a chunk full of it. */
@@ -137,11 +139,13 @@ static void same_pattern(struct scsi_reactor *r, struct scsi_task *task)
     same_next(r, task);
 }
 
+/* Compares the block with itself, one byte further on. */
 static bool all_zero(const uint8_t *p, size_t len)
 {
     return p[0] == 0 && memcmp(p, p + 1, len - 1) == 0;
 }
 
+/* The store knows better ways to zeros than writing them. */
 static void same_zero(struct scsi_reactor *r, struct scsi_task *task)
 {
     uint32_t block = task_block_size(task);
@@ -163,8 +167,9 @@ void cmd_write_same(struct scsi_reactor *r, struct scsi_task *task)
     }
     if (!block_begin(r, task))
         return;
-    /* WSNZ: 0 blocks do not mean "to the end". */
-    if (task->blocks == 0 || task->blocks > LIMIT_WRITE_SAME_BYTES / block) {
+    if (task->blocks == 0) /* WSNZ is 0: to the end, as far as the limit allows */
+        task->blocks = task->itl->view->blocks - task->lba;
+    if (task->blocks > LIMIT_WRITE_SAME_BYTES / block) {
         task_bad_cdb(r, task, CDB_F_COUNT);
         return;
     }
@@ -218,7 +223,8 @@ static void unmap_next(struct scsi_reactor *r, struct scsi_task *task)
         task->work[1] += UNMAP_DESCRIPTOR;
         if (!blocks)
             continue;
-        task_request(r, task, STORE_DISCARD, lba * block, (uint64_t)blocks * block, fua_now(task), unmap_next);
+        task_request(r, task, STORE_DISCARD, lba * block, (uint64_t)blocks * block, fua_now(task),
+                     unmap_next);
         return;
     }
     task_good(r, task);

@@ -1,9 +1,10 @@
-/* Changes of LU state that every reactor must know before anybody is told that they happened: mode parameters, eject and
- * load, reset, resize.
+/* Changes of LU state that every reactor must know before anybody is told that they happened: mode
+ * parameters, eject and load, reset, resize.
  *
- * One allocation carries a change through its life: a message to the LU's home reactor, which stores the new state and
- * sends one message to every reactor; each installs it in its view (a reset aborts its tasks and waits until they have left
- * the store) and sends the message back; the last one back makes home tell the originator, who frees it all. */
+ * One allocation carries a change through its life: a message to the LU's home reactor, which stores the new
+ * state and sends one message to every reactor; each installs it in its view (a reset aborts its tasks and
+ * waits until they have left the store) and sends the message back; the last one back makes home tell the
+ * originator, who frees it all. */
 #include <assert.h>
 
 #include "common/base/err.h"
@@ -17,13 +18,13 @@ struct change_part { /* one reactor's */
 struct scsi_change {
     enum change_kind kind;
     struct scsi_lu *lu;
-    uint64_t nexus_id; /* gets no unit attention; 0: every nexus does */
+    uint64_t nexus_id;    /* gets no unit attention; 0: every nexus does */
     uint32_t mask, value; /* of LU flags */
     enum ua ua;           /* UA_COUNT: none */
     uint64_t blocks;
-    uint32_t origin;      /* reactor */
-    uint32_t pending;     /* acknowledgements that home waits for */
-    struct scsi_task *task;                                         /* FLAGS: lives until over */
+    uint32_t origin;        /* reactor */
+    uint32_t pending;       /* acknowledgements that home waits for */
+    struct scsi_task *task; /* FLAGS: lives until over */
     void (*over)(struct scsi_reactor *r, struct scsi_task *task);
     struct scsi_tmf *tmf; /* RESET, RESIZE */
     struct scsi_msg msg;  /* to home, and back */
@@ -48,6 +49,7 @@ struct scsi_msg *scsi_next_message(struct scsi_reactor *r)
     return node ? list_entry(node, struct scsi_msg, node) : NULL;
 }
 
+/* Counts the change at the LU, so that the LU is not taken away under it. */
 static struct scsi_change *change_new(struct scsi_reactor *r, struct scsi_lu *lu, enum change_kind kind)
 {
     struct scsi_change *c = env_alloc(r->env, sizeof *c + lu->reactor_count * sizeof c->parts[0]);
@@ -72,13 +74,15 @@ static void part_over(struct scsi_reactor *r, struct scsi_waiter *waiter)
     post(r, &part->msg, part->msg.from, SCSI_MSG_ACK);
 }
 
+/* What one reactor does with it. Commands that have started go on with what they saw. */
 static void view_change(struct scsi_reactor *r, struct scsi_lu_view *view, const struct scsi_change *c)
 {
     if (c->kind == CHANGE_RESIZE)
         view->blocks = c->blocks;
     else
         view->flags = (view->flags & ~c->mask) | (c->value & c->mask);
-    list_for_each(it, &view->itls) {
+    list_for_each(it, &view->itls)
+    {
         struct scsi_itl *itl = list_entry(it, struct scsi_itl, view_node);
         bool own = itl->nexus->id == c->nexus_id;
         if (itl->gone)
@@ -93,6 +97,7 @@ static void view_change(struct scsi_reactor *r, struct scsi_lu_view *view, const
     }
 }
 
+/* A reactor without a view has nothing to do: a view that is made later starts with the LU's stored state. */
 static void change_apply(struct scsi_reactor *r, struct scsi_change *c, struct change_part *part)
 {
     struct scsi_lu_view *view = view_find(r, c->lu);
@@ -137,7 +142,7 @@ static void change_finished(struct scsi_reactor *r, struct scsi_change *c)
 {
     struct scsi_task *task = c->task;
     struct scsi_tmf *tmf = c->tmf;
-    void (*over)(struct scsi_reactor *r, struct scsi_task *task) = c->over;
+    void (*over)(struct scsi_reactor * r, struct scsi_task * task) = c->over;
     atomic_fetch_sub(&c->lu->changes, 1);
     env_free(r->env, c);
     if (tmf)
@@ -190,7 +195,8 @@ int change_flags(struct scsi_reactor *r, struct scsi_task *task, uint32_t mask, 
     return ERR_OK;
 }
 
-int change_reset(struct scsi_reactor *r, struct scsi_lu *lu, uint64_t nexus_id, enum ua ua, struct scsi_tmf *tmf)
+int change_reset(struct scsi_reactor *r, struct scsi_lu *lu, uint64_t nexus_id, enum ua ua,
+                 struct scsi_tmf *tmf)
 {
     struct scsi_change *c = change_new(r, lu, CHANGE_RESET);
     if (!c)

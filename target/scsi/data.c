@@ -1,12 +1,15 @@
-/* Data that is no block data: replies made in memory, and parameter lists collected from data-out spans. The door through
- * which all data-out comes is here too. */
+/* Data that is no block data: replies made in memory, and parameter lists collected from data-out spans. The
+ * door through which all data-out comes is here too. */
 #include <string.h>
 
 #include "target/scsi/private.h"
 
+/* Parameter lists may be cut anywhere; blocks only between blocks. */
 uint32_t scsi_out_align(const struct scsi_task *task)
 {
-    return task->def && task->def->flags & CMD_BLOCKS && task->itl->view && !task->param.ptr ? task_block_size(task) : 1;
+    return task->def && task->def->flags & CMD_BLOCKS && task->itl->view && !task->param.ptr
+               ? task_block_size(task)
+               : 1;
 }
 
 uint64_t task_out_limit(const struct scsi_task *task)
@@ -16,7 +19,8 @@ uint64_t task_out_limit(const struct scsi_task *task)
 
 /* ---- data that is no block data ---- */
 
-bool task_reply(struct scsi_reactor *r, struct scsi_task *task, const uint8_t *data, size_t len, uint64_t alloc)
+bool task_reply(struct scsi_reactor *r, struct scsi_task *task, const uint8_t *data, size_t len,
+                uint64_t alloc)
 {
     /* R7143-11.4.5.3-01: what ALLOCATION LENGTH cuts is no overflow. */
     uint64_t total = len < alloc ? len : alloc;
@@ -40,6 +44,7 @@ bool task_reply(struct scsi_reactor *r, struct scsi_task *task, const uint8_t *d
     return true;
 }
 
+/* The place is found before the transport is asked for bytes: nothing is received that cannot be kept. */
 static void collect(struct scsi_reactor *r, struct scsi_task *task)
 {
     uint32_t limit = (uint32_t)task_out_limit(task);
@@ -69,6 +74,7 @@ static void collected(struct scsi_reactor *r, struct scsi_task *task)
     task->def->data(r, task);
 }
 
+/* Spans come in any order; what lies beyond the list is ignored. */
 static void param_arrived(struct scsi_reactor *r, struct scsi_task *task, struct scsi_span *span)
 {
     if (span->offset < task->param.len) {
@@ -84,6 +90,7 @@ static void param_arrived(struct scsi_reactor *r, struct scsi_task *task, struct
         task_raise(task, SCSI_READY_OUT);
 }
 
+/* Late data of a command that has ended is dropped here. */
 void scsi_data_out(struct scsi_reactor *r, struct scsi_task *task, struct scsi_span *span)
 {
     if (task->state != TASK_RUNNING || task->out_ended) {

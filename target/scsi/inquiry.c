@@ -26,7 +26,8 @@ static struct peripheral peripheral_of(const struct scsi_task *task)
     bool valid = lun_decode(task->lun, &number, &well_known);
     if (valid && well_known)
         return (struct peripheral){0, DEVICE_TYPE_WELL_KNOWN};
-    /* Initiators scan through LUN 0: where no LU is, it says "could be connected, is not", and scanning goes on. */
+    /* Initiators scan through LUN 0: where no LU is, it says "could be connected, is not", and scanning goes
+     * on. */
     if (valid && number == 0)
         return (struct peripheral){1, DEVICE_TYPE_DISK};
     return (struct peripheral){3, DEVICE_TYPE_NONE};
@@ -44,9 +45,9 @@ static void reply_standard(struct scsi_reactor *r, struct scsi_task *task)
         .additional_len = INQUIRY_STANDARD_LEN - 5,
         .multip = 1,
         .cmdque = 1,
-        .version_descriptor_1 = 0x00a0, /* SAM-5 */
-        .version_descriptor_2 = 0x0960, /* iSCSI */
-        .version_descriptor_3 = 0x0460, /* SPC-4 */
+        .version_descriptor_1 = 0x00a0,                                         /* SAM-5 */
+        .version_descriptor_2 = 0x0960,                                         /* iSCSI */
+        .version_descriptor_3 = 0x0460,                                         /* SPC-4 */
         .version_descriptor_4 = p.device_type == DEVICE_TYPE_DISK ? 0x04c0 : 0, /* SBC-3 */
         .vendor = "LUNETTE",
         .product = "VIRTUAL-DISK",
@@ -72,15 +73,18 @@ static size_t page_finish(uint8_t *data, struct peripheral p, uint8_t page, size
     return VPD_HEADER_LEN + body_len;
 }
 
+/* Ascending, as SPC-4 7.8.16 asks. Without an LU only this page exists. */
 static size_t page_supported(struct peripheral p, bool lu, uint8_t *data)
 {
-    static const uint8_t pages[] = {VPD_SUPPORTED,    VPD_SERIAL,                VPD_DEVICE_ID,   VPD_EXTENDED,
-                                    VPD_BLOCK_LIMITS, VPD_BLOCK_CHARACTERISTICS, VPD_PROVISIONING};
+    static const uint8_t pages[] = {VPD_SUPPORTED,   VPD_SERIAL,       VPD_DEVICE_ID,
+                                    VPD_EXTENDED,    VPD_BLOCK_LIMITS, VPD_BLOCK_CHARACTERISTICS,
+                                    VPD_PROVISIONING};
     size_t count = lu ? sizeof pages : 1;
     memcpy(data + VPD_HEADER_LEN, pages, count);
     return page_finish(data, p, VPD_SUPPORTED, count);
 }
 
+/* The serial is not padded: its length is the page's. */
 static size_t page_serial(const struct scsi_lu *lu, struct peripheral p, uint8_t *data)
 {
     size_t len = strnlen(lu->config.serial, sizeof lu->config.serial);
@@ -94,8 +98,11 @@ static size_t page_device_id(const struct scsi_task *task, struct peripheral p, 
     const struct scsi_lu_config *config = &task_lu(task)->config;
     const struct scsi_nexus *nexus = task->nexus;
     size_t at = VPD_HEADER_LEN;
-    struct vpd_designator naa = {
-        .code_set = VPD_BINARY, .association = VPD_OF_LU, .type = VPD_DESIGNATOR_NAA, .len = 16, .data = config->naa};
+    struct vpd_designator naa = {.code_set = VPD_BINARY,
+                                 .association = VPD_OF_LU,
+                                 .type = VPD_DESIGNATOR_NAA,
+                                 .len = 16,
+                                 .data = config->naa};
     vpd_designator_put(data, size, &at, &naa);
     char text[8 + 64 + 1];
     int len = snprintf(text, sizeof text, "%-8.8s%s", config->vendor, config->serial);
@@ -120,6 +127,7 @@ static size_t page_device_id(const struct scsi_task *task, struct peripheral p, 
     return page_finish(data, p, VPD_DEVICE_ID, at - VPD_HEADER_LEN);
 }
 
+/* What the store says of itself becomes what the LU says of itself. */
 static size_t page_fields(const struct scsi_task *task, uint8_t page, struct peripheral p, uint8_t *data)
 {
     const struct scsi_lu *lu = task_lu(task);
@@ -127,11 +135,11 @@ static size_t page_fields(const struct scsi_task *task, uint8_t page, struct per
     uint32_t block = lu->config.block_size;
     bool discard = info->can_discard;
     uint32_t physical = 1u << lu->config.physical_block_exponent;
-    uint32_t granularity = info->discard_granularity / block > physical ? info->discard_granularity / block : physical;
+    uint32_t granularity =
+        info->discard_granularity / block > physical ? info->discard_granularity / block : physical;
     struct vpd_extended extended = {
         .headsup = 1, .ordsup = 1, .simpsup = 1, .v_sup = 1, .luiclr = 1, .max_sense_len = SCSI_SENSE_MAX};
     struct vpd_block_limits limits = {
-        .wsnz = 1,
         .optimal_granularity = physical,
         .optimal_transfer = info->optimal_io / block,
         .max_unmap_blocks = discard ? LIMIT_UNMAP_BLOCKS : 0,
@@ -140,7 +148,8 @@ static size_t page_fields(const struct scsi_task *task, uint8_t page, struct per
         .ugavalid = discard,
         .max_write_same = LIMIT_WRITE_SAME_BYTES / block,
     };
-    struct vpd_block_characteristics characteristics = {.rotation_rate = lu->config.rotational ? 7200 : 1, .fuab = 1};
+    struct vpd_block_characteristics characteristics = {.rotation_rate = lu->config.rotational ? 7200 : 1,
+                                                        .fuab = 1};
     struct vpd_provisioning provisioning = {.lbpu = discard,
                                             .lbpws = discard,
                                             .lbpws10 = discard,

@@ -6,8 +6,8 @@
 #include "common/scsi/lun.h"
 #include "target/scsi/private.h"
 
-int scsi_lu_new(const struct env *env, const struct scsi_lu_config *config, struct store *store, uint32_t home,
-                uint32_t reactor_count, struct scsi_lu **out)
+int scsi_lu_new(const struct env *env, const struct scsi_lu_config *config, struct store *store,
+                uint32_t home, uint32_t reactor_count, struct scsi_lu **out)
 {
     assert(reactor_count > 0 && reactor_count <= SCSI_REACTORS_MAX && home < reactor_count);
     assert(config->block_size == 512 || config->block_size == 4096);
@@ -62,9 +62,11 @@ uint64_t scsi_lun_encode(uint16_t number)
     return lun_encode(number);
 }
 
+/* A reactor serves few LUs, and the data path never comes here: its ITL holds the view. */
 struct scsi_lu_view *view_find(struct scsi_reactor *r, const struct scsi_lu *lu)
 {
-    list_for_each(it, &r->views) {
+    list_for_each(it, &r->views)
+    {
         struct scsi_lu_view *view = list_entry(it, struct scsi_lu_view, node);
         if (view->lu == lu)
             return view;
@@ -89,6 +91,7 @@ struct scsi_lu_view *view_make(struct scsi_reactor *r, struct scsi_lu *lu)
     return view;
 }
 
+/* A change under way still names the LU, on whatever reactor it is. */
 bool scsi_lu_idle(struct scsi_reactor *r, struct scsi_lu *lu)
 {
     itls_sweep(r);
@@ -106,7 +109,8 @@ void scsi_lu_forget(struct scsi_reactor *r, struct scsi_lu *lu)
     env_free(r->env, view);
 }
 
-void scsi_reactor_init(struct scsi_reactor *r, const struct env *env, struct pool *pool, uint32_t index, uint32_t count)
+void scsi_reactor_init(struct scsi_reactor *r, const struct env *env, struct pool *pool, uint32_t index,
+                       uint32_t count)
 {
     *r = (struct scsi_reactor){.env = env, .pool = pool, .index = index, .count = count};
     struct list_node *const heads[] = {&r->ready, &r->requests, &r->messages,   &r->tmfs,  &r->nexuses,
@@ -115,10 +119,13 @@ void scsi_reactor_init(struct scsi_reactor *r, const struct env *env, struct poo
         list_init(heads[i]);
 }
 
+/* Views and idle spans are all that may be left. */
 void scsi_reactor_fini(struct scsi_reactor *r)
 {
-    assert(list_empty(&r->nexuses) && list_empty(&r->dying) && list_empty(&r->requests) && list_empty(&r->waiting));
-    list_for_each_safe(it, &r->views) {
+    assert(list_empty(&r->nexuses) && list_empty(&r->dying) && list_empty(&r->requests) &&
+           list_empty(&r->waiting));
+    list_for_each_safe(it, &r->views)
+    {
         struct scsi_lu_view *view = list_entry(it, struct scsi_lu_view, node);
         assert(list_empty(&view->itls));
         list_remove(it);

@@ -1,4 +1,5 @@
-/* MODE SENSE and MODE SELECT: pages 01h, 08h, 0Ah and 1Ch. Changeable are WCE, D_SENSE and SWP; nothing is saved. */
+/* MODE SENSE and MODE SELECT: pages 01h, 08h, 0Ah and 1Ch. Changeable are WCE, D_SENSE and SWP; nothing is
+ * saved. */
 #include "common/scsi/mode.h"
 
 #include <string.h>
@@ -15,7 +16,9 @@ union page_values {
     struct mode_exceptions exceptions;
 };
 
-static void page_values(const struct scsi_lu *lu, uint32_t flags, enum mode_pc pc, uint8_t page, union page_values *out)
+/* One source for current, changeable and default values: what is changeable is what `mask` sets. */
+static void page_values(const struct scsi_lu *lu, uint32_t flags, enum mode_pc pc, uint8_t page,
+                        union page_values *out)
 {
     bool mask = pc == MODE_PC_CHANGEABLE;
     if (pc == MODE_PC_DEFAULT)
@@ -53,6 +56,7 @@ static bool is_ten(const struct scsi_task *task)
     return c == CDB_MODE_SENSE_10 || c == CDB_MODE_SELECT_10;
 }
 
+/* Page 3Fh with subpage 00h asks for page_0 formats, with FFh for all; all of ours are page_0. */
 static bool page_wanted(uint8_t page, uint8_t subpage, const struct mode_page_def *def)
 {
     if (page != MODE_PAGE_ALL && page != def->page)
@@ -79,7 +83,8 @@ void cmd_mode_sense(struct scsi_reactor *r, struct scsi_task *task)
     }
     struct mode_header h = {
         .ten = is_ten(task),
-        .write_protected = task->itl->readonly || lu->config.readonly || lu->store->info.readonly || view->flags & LU_SWP,
+        .write_protected =
+            task->itl->readonly || lu->config.readonly || lu->store->info.readonly || view->flags & LU_SWP,
         .dpofua = true,
         .long_lba = long_lba && !dbd,
         .descriptor_len = (uint16_t)len,
@@ -121,7 +126,8 @@ void cmd_mode_select(struct scsi_reactor *r, struct scsi_task *task)
 }
 
 /* Finds the first byte in which `data` changes what must not change; -1: none. */
-static int page_illegal(const struct mode_page_def *def, const uint8_t *data, const uint8_t *now, const uint8_t *mask)
+static int page_illegal(const struct mode_page_def *def, const uint8_t *data, const uint8_t *now,
+                        const uint8_t *mask)
 {
     for (int i = 2; i < def->len; i++) {
         if ((data[i] ^ now[i]) & ~mask[i])
@@ -131,8 +137,8 @@ static int page_illegal(const struct mode_page_def *def, const uint8_t *data, co
 }
 
 /* Takes one page over into *flags. False: it was refused. */
-static bool page_take(struct scsi_reactor *r, struct scsi_task *task, const struct mode_page_view *v, size_t at,
-                      uint32_t *flags)
+static bool page_take(struct scsi_reactor *r, struct scsi_task *task, const struct mode_page_view *v,
+                      size_t at, uint32_t *flags)
 {
     const struct scsi_lu *lu = task_lu(task);
     const struct mode_page_def *def = mode_page_find(v->page, v->subpage);
@@ -175,7 +181,8 @@ static bool descriptor_fits(const struct scsi_task *task, const struct mode_head
         return false;
     mode_block_decode(data, h->long_lba, &b);
     uint64_t blocks = task->itl->view->blocks;
-    bool whole = b.blocks == 0 || b.blocks == blocks || (!h->long_lba && b.blocks == UINT32_MAX && blocks > UINT32_MAX);
+    bool whole = b.blocks == 0 || b.blocks == blocks ||
+                 (!h->long_lba && b.blocks == UINT32_MAX && blocks > UINT32_MAX);
     return b.block_len == task_block_size(task) && whole;
 }
 
@@ -184,6 +191,7 @@ static void select_over(struct scsi_reactor *r, struct scsi_task *task)
     task_good(r, task);
 }
 
+/* Ends GOOD only when every reactor works with the new values. */
 static void select_change(struct scsi_reactor *r, struct scsi_task *task)
 {
     if (change_flags(r, task, LU_MODE_FLAGS, (uint32_t)task->work[0], UA_MODE_CHANGED, select_over) != ERR_OK)
@@ -220,7 +228,8 @@ void mode_select_data(struct scsi_reactor *r, struct scsi_task *task)
     if (flags == now)
         task_good(r, task);
     else if (now & LU_WCE && !(flags & LU_WCE) && task_lu(task)->store->info.volatile_cache)
-        task_request(r, task, STORE_FLUSH, 0, 0, false, select_change); /* what was cached must be safe by then */
+        task_request(r, task, STORE_FLUSH, 0, 0, false,
+                     select_change); /* what was cached must be safe by then */
     else
         select_change(r, task);
 }

@@ -1,4 +1,5 @@
-/* Nexuses, their relation to each LU (ITL), and unit attentions. ITLs are made by the first command to a LUN. */
+/* Nexuses, their relation to each LU (ITL), and unit attentions. ITLs are made by the first command to a LUN.
+ */
 #include <assert.h>
 #include <string.h>
 
@@ -8,7 +9,8 @@
 /* ---- unit attentions ---- */
 
 #define UA_BIT(name) (1u << UA_##name)
-/* Conditions that say "everything may be different": one of them is enough, and it covers what else a reset changes. */
+/* Conditions that say "everything may be different": one of them is enough, and it covers what else a reset
+ * changes. */
 #define UA_RESETS (UA_BIT(POWER_ON) | UA_BIT(POWER_ON_RESET) | UA_BIT(RESET) | UA_BIT(NEXUS_LOSS))
 
 void ua_raise(struct scsi_itl *itl, enum ua ua)
@@ -65,6 +67,8 @@ static uint64_t nexus_hash(const struct scsi_nexus *nexus, uint16_t number)
     return h | 1; /* 0 marks an empty place */
 }
 
+/* Remembers the nexus in a ring of fixed size: a forgotten one costs an initiator POWER ON instead of NEXUS
+ * LOSS. */
 static bool view_seen(struct scsi_lu_view *view, uint64_t hash)
 {
     for (uint32_t i = 0; i < VIEW_SEEN; i++) {
@@ -75,6 +79,7 @@ static bool view_seen(struct scsi_lu_view *view, uint64_t hash)
     return false;
 }
 
+/* Maps are sorted by number. */
 static const struct scsi_lun *map_find(const struct scsi_lun_map *map, uint16_t number)
 {
     uint32_t low = 0, high = map ? map->count : 0;
@@ -90,6 +95,7 @@ static const struct scsi_lun *map_find(const struct scsi_lun_map *map, uint16_t 
     return NULL;
 }
 
+/* view is NULL for the ITL that stands for "no such LU". */
 static struct scsi_itl *itl_new(struct scsi_nexus *nexus, struct scsi_lu_view *view)
 {
     struct scsi_itl *itl = env_alloc(nexus->reactor->env, sizeof *itl);
@@ -106,6 +112,7 @@ static struct scsi_itl *itl_new(struct scsi_nexus *nexus, struct scsi_lu_view *v
     return itl;
 }
 
+/* The LU counts its preventing nexuses on all reactors: eject looks at the sum only. */
 void itl_prevent(struct scsi_itl *itl, bool prevent)
 {
     if (itl->prevent == prevent)
@@ -132,7 +139,8 @@ enum itl_found itl_find(struct scsi_nexus *nexus, uint16_t number, struct scsi_i
         *out = nexus->low[number];
         return ITL_FOUND;
     }
-    list_for_each(it, &nexus->itls) {
+    list_for_each(it, &nexus->itls)
+    {
         struct scsi_itl *itl = list_entry(it, struct scsi_itl, nexus_node);
         if (itl->number == number && itl->view && !itl->gone) {
             /* Busy LUNs come to the front: the usual search is one step long. */
@@ -177,9 +185,11 @@ int scsi_nexus_open(struct scsi_reactor *r, struct scsi_nexus *nexus)
 void itls_sweep(struct scsi_reactor *r)
 {
     r->sweep = false;
-    list_for_each(n, &r->nexuses) {
+    list_for_each(n, &r->nexuses)
+    {
         struct scsi_nexus *nexus = list_entry(n, struct scsi_nexus, node);
-        list_for_each_safe(it, &nexus->itls) {
+        list_for_each_safe(it, &nexus->itls)
+        {
             struct scsi_itl *itl = list_entry(it, struct scsi_itl, nexus_node);
             if (itl->gone && itl->live == 0)
                 itl_free(itl);
@@ -187,6 +197,7 @@ void itls_sweep(struct scsi_reactor *r)
     }
 }
 
+/* Nobody is left to be answered. Tasks of other nexuses go on. */
 void scsi_nexus_abort_all(struct scsi_nexus *nexus)
 {
     list_for_each(it, &nexus->itls)
@@ -196,12 +207,12 @@ void scsi_nexus_abort_all(struct scsi_nexus *nexus)
 void scsi_nexus_close(struct scsi_nexus *nexus)
 {
     assert(nexus->tasks == 0);
-    list_for_each_safe(it, &nexus->itls)
-        itl_free(list_entry(it, struct scsi_itl, nexus_node));
+    list_for_each_safe(it, &nexus->itls) itl_free(list_entry(it, struct scsi_itl, nexus_node));
     nexus->none = NULL;
     list_remove(&nexus->node);
 }
 
+/* Only what REPORT LUNS shows counts: a LUN that became read only is told in another way. */
 static bool maps_differ(const struct scsi_lun_map *a, const struct scsi_lun_map *b)
 {
     uint32_t count_a = a ? a->count : 0, count_b = b ? b->count : 0;
@@ -229,7 +240,8 @@ void scsi_nexus_set_map(struct scsi_nexus *nexus, const struct scsi_lun_map *map
 {
     bool differ = maps_differ(nexus->map, map);
     nexus->map = map;
-    list_for_each_safe(it, &nexus->itls) {
+    list_for_each_safe(it, &nexus->itls)
+    {
         struct scsi_itl *itl = list_entry(it, struct scsi_itl, nexus_node);
         if (!itl->view || itl->gone)
             continue;

@@ -1,4 +1,5 @@
-/* Primary commands (SPC-4) that are neither INQUIRY nor mode pages, and READ CAPACITY and START STOP UNIT (SBC-3). */
+/* Primary commands (SPC-4) that are neither INQUIRY nor mode pages, and READ CAPACITY and START STOP UNIT
+ * (SBC-3). */
 #include <string.h>
 
 #include "common/base/bytes.h"
@@ -58,7 +59,8 @@ static bool report_selects(uint8_t select, bool *units, bool *well_known)
     }
 }
 
-/* Fills a buffer for the whole list; up to 16384 LUNs are 128 KiB, so the list is made in the span that carries it. */
+/* Fills a buffer for the whole list; up to 16384 LUNs are 128 KiB, so the list is made in the span that
+ * carries it. */
 void cmd_report_luns(struct scsi_reactor *r, struct scsi_task *task)
 {
     bool units, well_known;
@@ -83,8 +85,7 @@ void cmd_report_luns(struct scsi_reactor *r, struct scsi_task *task)
     span_recycle(r, list);
     if (!sent)
         return;
-    list_for_each(it, &nexus->itls)
-        ua_clear(list_entry(it, struct scsi_itl, nexus_node), UA_LUNS_CHANGED);
+    list_for_each(it, &nexus->itls) ua_clear(list_entry(it, struct scsi_itl, nexus_node), UA_LUNS_CHANGED);
 }
 
 /* ---- START STOP UNIT, PREVENT ALLOW ---- */
@@ -119,7 +120,8 @@ void cmd_start_stop(struct scsi_reactor *r, struct scsi_task *task)
     const struct scsi_lu *lu = task_lu(task);
     bool start = task_cdb(task, CDB_F_START), loej = task_cdb(task, CDB_F_LOEJ);
     if (task_cdb(task, CDB_F_POWER_CONDITION)) {
-        /* Power conditions mean nothing to a store; with one given, START and LOEJ are ignored (SBC-3 5.25). */
+        /* Power conditions mean nothing to a store; with one given, START and LOEJ are ignored (SBC-3 5.25).
+         */
         task_good(r, task);
         return;
     }
@@ -127,12 +129,14 @@ void cmd_start_stop(struct scsi_reactor *r, struct scsi_task *task)
         task_bad_cdb(r, task, CDB_F_LOEJ);
         return;
     }
-    if (loej && !start && atomic_load(&task->itl->view->lu->prevents) > 0) {
+    /* Loading is refused as ejecting is: with removal prevented the mechanism does not move (SBC-3 5.25). */
+    if (loej && atomic_load(&task->itl->view->lu->prevents) > 0) {
         task_fail(r, task, SENSE_ILLEGAL_REQUEST, ASC_MEDIUM_REMOVAL_PREVENTED);
         return;
     }
     /* Stopping puts the cache on the medium first. */
-    if (!start && !task_cdb(task, CDB_F_NO_FLUSH) && lu->store->info.volatile_cache && !lu->store->info.readonly)
+    if (!start && !task_cdb(task, CDB_F_NO_FLUSH) && lu->store->info.volatile_cache &&
+        !lu->store->info.readonly)
         task_request(r, task, STORE_FLUSH, 0, 0, false, start_stop_change);
     else
         start_stop_change(r, task);
@@ -158,7 +162,8 @@ void cmd_read_capacity_10(struct scsi_reactor *r, struct scsi_task *task)
         task_bad_cdb(r, task, CDB_F_LBA);
         return;
     }
-    struct capacity_10 c = {.last_lba = last > UINT32_MAX ? UINT32_MAX : last, .block_len = task_block_size(task)};
+    struct capacity_10 c = {.last_lba = last > UINT32_MAX ? UINT32_MAX : last,
+                            .block_len = task_block_size(task)};
     uint8_t data[CAPACITY_10_LEN];
     capacity_10_encode(&c, data);
     task_reply(r, task, data, sizeof data, sizeof data);
@@ -234,8 +239,8 @@ static size_t opcodes_one(const struct scsi_command_def *def, bool timeouts, uin
     return timeouts ? at + put_timeouts(data + at) : at;
 }
 
-/* The row of the one_command format: options 001b opcode alone, 010b with service action, 011b whichever fits. False: the
- * request contradicts the opcode's form. */
+/* The row of the one_command format: options 001b opcode alone, 010b with service action, 011b whichever
+ * fits. False: the request contradicts the opcode's form. */
 static bool opcodes_pick(const struct scsi_task *task, uint64_t options, const struct scsi_command_def **out)
 {
     uint8_t opcode = (uint8_t)task_cdb(task, CDB_F_REQUESTED_OPCODE);

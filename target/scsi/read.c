@@ -1,8 +1,10 @@
-/* Reading blocks: spans in flight, delivered in order of offset. VERIFY reads the same way and delivers nothing. */
+/* Reading blocks: spans in flight, delivered in order of offset. VERIFY reads the same way and delivers
+ * nothing. */
 #include <string.h>
 
 #include "target/scsi/private.h"
 
+/* VERIFY moves no data to the initiator, so in_len stays 0; a READ of 0 blocks never gets here. */
 static bool is_verify(const struct scsi_task *task)
 {
     return task->in_len == 0;
@@ -18,6 +20,7 @@ void read_begin(struct scsi_reactor *r, struct scsi_task *task, uint64_t need)
         read_pump(r, task);
 }
 
+/* Keeps up to SCSI_SPANS_PER_TASK spans on their way: in the store, or with the transport. */
 void read_pump(struct scsi_reactor *r, struct scsi_task *task)
 {
     uint64_t base = task->lba * task_block_size(task);
@@ -76,6 +79,7 @@ static void hand_over(struct scsi_task *task, struct scsi_span *span)
     task_raise(task, SCSI_READY_IN);
 }
 
+/* The store completes in any order; only a complete head of the list moves on. */
 void read_done(struct scsi_reactor *r, struct scsi_task *task, struct scsi_span *span)
 {
     span->complete = true;
@@ -84,7 +88,8 @@ void read_done(struct scsi_reactor *r, struct scsi_task *task, struct scsi_span 
         if (!span->complete)
             break;
         if (span->req.result) {
-            /* The spans before it have been handed over; those behind it are dropped when the store lets go of them. */
+            /* The spans before it have been handed over; those behind it are dropped when the store lets go
+             * of them. */
             task_store_error(r, task, &span->req);
             return;
         }

@@ -3,6 +3,7 @@
 
 #include "target/scsi/private.h"
 
+/* Never freed before the reactor: the steady state allocates nothing. */
 static struct scsi_span *span_get(struct scsi_reactor *r)
 {
     struct list_node *node = list_pop_front(&r->free_spans);
@@ -13,7 +14,8 @@ static struct scsi_span *span_get(struct scsi_reactor *r)
             return NULL;
         r->spans_allocated++;
     }
-    /* The store request is set by whoever submits it: clearing all of it here would cost more than a small read. */
+    /* The store request is set by whoever submits it: clearing all of it here would cost more than a small
+     * read. */
     list_init(&span->node);
     list_init(&span->task_node);
     list_init(&span->req.node);
@@ -52,6 +54,7 @@ struct scsi_span *scsi_span_wrap(struct scsi_reactor *r, struct slice *data)
     return span;
 }
 
+/* Last in, first out: the warmest span is used first. Takes the compared data-out with it. */
 void span_recycle(struct scsi_reactor *r, struct scsi_span *span)
 {
     if (span->other)
@@ -77,6 +80,7 @@ void scsi_span_done(struct scsi_reactor *r, struct scsi_span *span)
     tasks_retry(r);
 }
 
+/* Called where memory may have come back: a span given back, and once per batch of requests. */
 void tasks_retry(struct scsi_reactor *r)
 {
     if (list_empty(&r->waiting) || r->retrying)

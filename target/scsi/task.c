@@ -1,4 +1,5 @@
-/* The life of a task: start, its turn (task attributes), the checks before every command, its end, its abort. */
+/* The life of a task: start, its turn (task attributes), the checks before every command, its end, its abort.
+ */
 #include <assert.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@ uint64_t task_cdb(const struct scsi_task *task, enum cdb_field_id id)
     return cdb_get(task->def->cdb, task->cdb, id);
 }
 
+/* A task is on the ready list once, with all its bits: the transport sees data and end together. */
 void task_raise(struct scsi_task *task, uint32_t bits)
 {
     task->ready |= bits;
@@ -32,12 +34,14 @@ struct scsi_task *scsi_next_ready(struct scsi_reactor *r, uint32_t *bits)
     return task;
 }
 
+/* Absent LUs have no store to ask: what they answer does not depend on one. */
 bool command_supported(const struct scsi_task *task, const struct scsi_command_def *def)
 {
     return !(def->flags & CMD_DISCARD) || !task->itl->view || task_lu(task)->store->info.can_discard;
 }
 
-/* ---- turns: SIMPLE, ORDERED and HEAD OF QUEUE (SAM-5 8.6), by counting, without looking at other tasks ---- */
+/* ---- turns: SIMPLE, ORDERED and HEAD OF QUEUE (SAM-5 8.6), by counting, without looking at other tasks ----
+ */
 
 static bool is_barrier(const struct scsi_task *task)
 {
@@ -53,6 +57,7 @@ static bool may_enter(const struct scsi_itl *itl, const struct scsi_task *task)
 
 static void task_run(struct scsi_reactor *r, struct scsi_task *task);
 
+/* From here on the task counts against the turns of others. */
 static void task_enter(struct scsi_reactor *r, struct scsi_task *task)
 {
     task->state = TASK_RUNNING;
@@ -62,7 +67,8 @@ static void task_enter(struct scsi_reactor *r, struct scsi_task *task)
     task_run(r, task);
 }
 
-/* Lets blocked tasks in. One loop per ITL: a task that ends at once calls this again from inside, and returns. */
+/* Lets blocked tasks in. One loop per ITL: a task that ends at once calls this again from inside, and
+ * returns. */
 static void itl_pump(struct scsi_reactor *r, struct scsi_itl *itl)
 {
     if (itl->pumping)
@@ -86,7 +92,8 @@ static void spans_drop(struct scsi_reactor *r, struct list_node *list)
         span_recycle(r, list_first(list, struct scsi_span, task_node));
 }
 
-/* Spans that the transport has taken stay its own and only forget the task. Those it has not taken go with an abort. */
+/* Spans that the transport has taken stay its own and only forget the task. Those it has not taken go with an
+ * abort. */
 static void lent_forget(struct scsi_reactor *r, struct scsi_task *task, bool drop)
 {
     struct list_node *node;
@@ -96,6 +103,8 @@ static void lent_forget(struct scsi_reactor *r, struct scsi_task *task, bool dro
         span_recycle(r, list_entry(node, struct scsi_span, node));
 }
 
+/* The task leaves every list, tells the transport, and makes way for those that waited for it. Only
+ * `ready_node` is still ours afterwards. */
 static void task_over(struct scsi_reactor *r, struct scsi_task *task)
 {
     struct scsi_itl *itl = task->itl;
@@ -195,8 +204,8 @@ void task_submit(struct scsi_reactor *r, struct scsi_task *task, struct store_re
     list_push_back(&r->requests, &req->node);
 }
 
-void task_request(struct scsi_reactor *r, struct scsi_task *task, enum store_verb verb, uint64_t offset, uint64_t len,
-                  bool fua, void (*after)(struct scsi_reactor *r, struct scsi_task *task))
+void task_request(struct scsi_reactor *r, struct scsi_task *task, enum store_verb verb, uint64_t offset,
+                  uint64_t len, bool fua, void (*after)(struct scsi_reactor *r, struct scsi_task *task))
 {
     struct store_req *req = &task->req;
     req->verb = verb;
@@ -254,10 +263,12 @@ static bool unready(struct scsi_reactor *r, struct scsi_task *task, uint32_t fla
     return true;
 }
 
+/* By the LUN map, the configuration, the medium, or software. */
 static bool write_protected(const struct scsi_task *task)
 {
     const struct scsi_lu *lu = task_lu(task);
-    return task->itl->readonly || lu->config.readonly || lu->store->info.readonly || task->itl->view->flags & LU_SWP;
+    return task->itl->readonly || lu->config.readonly || lu->store->info.readonly ||
+           task->itl->view->flags & LU_SWP;
 }
 
 /* Bits that have no meaning here: NACA (NORMACA is 0) and everything reserved. */
@@ -281,6 +292,7 @@ static bool cdb_refused(struct scsi_reactor *r, struct scsi_task *task)
     return true;
 }
 
+/* A wrong service action of a known opcode is a wrong field, not a wrong opcode (SPC-4 4.3.3). */
 static void unknown_command(struct scsi_reactor *r, struct scsi_task *task, bool opcode_known)
 {
     struct scsi_sense sense = sense_make(SENSE_ILLEGAL_REQUEST, ASC_INVALID_OPERATION_CODE);
@@ -291,7 +303,8 @@ static void unknown_command(struct scsi_reactor *r, struct scsi_task *task, bool
     task_check(r, task, &sense);
 }
 
-/* The command has entered its task set: everything that is checked before any command, in SAM-5's order of precedence. */
+/* The command has entered its task set: everything that is checked before any command, in SAM-5's order of
+ * precedence. */
 static void task_run(struct scsi_reactor *r, struct scsi_task *task)
 {
     bool opcode_known = false;
@@ -330,7 +343,7 @@ static void task_run(struct scsi_reactor *r, struct scsi_task *task)
 
 static void task_init(struct scsi_task *task)
 {
-    struct list_node *const nodes[] = {&task->ready_node, &task->in_spans, &task->node,   &task->wait_node,
+    struct list_node *const nodes[] = {&task->ready_node, &task->in_spans, &task->node,    &task->wait_node,
                                        &task->reading,    &task->lent,     &task->stalled, &task->req.node};
     for (size_t i = 0; i < sizeof nodes / sizeof nodes[0]; i++)
         list_init(nodes[i]);
@@ -354,7 +367,9 @@ void scsi_task_start(struct scsi_reactor *r, struct scsi_task *task)
     struct scsi_nexus *nexus = task->nexus;
     task_init(task);
     struct scsi_itl *itl = task_itl(nexus, task->lun);
-    uint8_t refused = !itl ? SCSI_STATUS_BUSY : itl->live >= SCSI_TASKS_PER_ITL_MAX ? SCSI_STATUS_TASK_SET_FULL : 0;
+    uint8_t refused = !itl                                  ? SCSI_STATUS_BUSY
+                      : itl->live >= SCSI_TASKS_PER_ITL_MAX ? SCSI_STATUS_TASK_SET_FULL
+                                                            : 0;
     task->itl = itl ? itl : nexus->none;
     itl = task->itl;
     nexus->tasks++;
@@ -371,4 +386,3 @@ void scsi_task_start(struct scsi_reactor *r, struct scsi_task *task)
         list_push_back(&itl->blocked, &task->wait_node);
     }
 }
-

@@ -1,4 +1,5 @@
-/* Task management functions (SAM-5 7). Task sets are per nexus (TST=001b): ABORT TASK SET and CLEAR TASK SET are one. */
+/* Task management functions (SAM-5 7). Task sets are per nexus (TST=001b): ABORT TASK SET and CLEAR TASK SET
+ * are one. */
 #include "common/base/err.h"
 #include "common/scsi/lun.h"
 #include "target/scsi/private.h"
@@ -73,7 +74,8 @@ static void tmf_run(struct scsi_reactor *r, struct scsi_tmf *tmf)
 {
     bool of_lu = tmf->function <= SCSI_TMF_LOGICAL_UNIT_RESET;
     const struct scsi_lun *lun = of_lu ? tmf_lun(tmf) : NULL;
-    /* R7143-11.5.3-02. A task that was found is aborted even when its LU is absent: it may wait there for memory. */
+    /* R7143-11.5.3-02. A task that was found is aborted even when its LU is absent: it may wait there for
+     * memory. */
     if (of_lu && !lun && !tmf->task) {
         tmf->result = SCSI_TMF_NO_LUN;
         return;

@@ -14,12 +14,14 @@ static bool is_write_and_verify(const struct scsi_task *task)
     return c == CDB_WRITE_VERIFY_10 || c == CDB_WRITE_VERIFY_12 || c == CDB_WRITE_VERIFY_16;
 }
 
+/* Everything that will come has come and is on the medium. */
 void write_check_end(struct scsi_reactor *r, struct scsi_task *task)
 {
     if (task->spans_out == 0 && (task->out_ended || task->received >= task_out_limit(task)))
         task_good(r, task);
 }
 
+/* Its memory is free again: the transport may bring more. */
 static void span_consumed(struct scsi_reactor *r, struct scsi_task *task, struct scsi_span *span)
 {
     task->out_done += span->data.len;
@@ -50,6 +52,7 @@ static bool compare_start(struct scsi_reactor *r, struct scsi_task *task, struct
     return true;
 }
 
+/* Stalled spans go in the order in which they came. */
 static void compare_resume(struct scsi_reactor *r, struct scsi_task *task)
 {
     while (!list_empty(&task->stalled)) {
@@ -76,7 +79,8 @@ void write_span(struct scsi_reactor *r, struct scsi_task *task, struct scsi_span
     uint32_t block = task_block_size(task);
     /* EDTL may end within a block, which then stays unwritten: there is no half a block. */
     span->data.len -= span->data.len % block;
-    if (span->offset % block || span->offset >= task->out_len || span->data.len > task->out_len - span->offset)
+    if (span->offset % block || span->offset >= task->out_len ||
+        span->data.len > task->out_len - span->offset)
         span->data.len = 0;
     task->spans_out++;
     if (span->data.len == 0) {
@@ -89,7 +93,8 @@ void write_span(struct scsi_reactor *r, struct scsi_task *task, struct scsi_span
     }
     span->kind = SPAN_WRITE;
     span->req.verb = STORE_WRITE;
-    span->req.fua = task_cdb(task, CDB_F_FUA) || is_write_and_verify(task) || !(task->itl->view->flags & LU_WCE);
+    span->req.fua =
+        task_cdb(task, CDB_F_FUA) || is_write_and_verify(task) || !(task->itl->view->flags & LU_WCE);
     span->req.offset = task->lba * block + span->offset;
     span->req.len = span->data.len;
     span->req.vec[0] = (struct io_vec){span->data.ptr, span->data.len};

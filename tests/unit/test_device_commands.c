@@ -314,15 +314,22 @@ static void write_same_repeats_one_block(void **state)
     /* UNMAP=1 with other data must not lose the data. */
     out(CDB_BUILD(CDB_WRITE_SAME_16, cdb, {CDB_F_LBA, 4}, {CDB_F_COUNT, 10}, {CDB_F_UNMAP, 1}), pattern, 512);
     assert_memory_equal(rig.fake.disk + 13 * 512, pattern, 512);
+    /* 0 blocks: to the last one. */
+    const unsigned last = RIG_DISK_MAX / 512 - 1;
+    reopen(NULL, RIG_DISK_MAX);
+    out(CDB_BUILD(CDB_WRITE_SAME_10, cdb, {CDB_F_LBA, 2000}, {CDB_F_COUNT, 0}), pattern, 512);
+    assert_good(&cmd);
+    assert_memory_equal(rig.fake.disk + last * 512, pattern, 512);
+    assert_memory_equal(rig.fake.disk + 2000 * 512, pattern, 512);
+    assert_int_equal(rig.fake.disk[1999 * 512 + 1], 0);
 }
 
 static void write_same_refuses_what_the_limits_page_forbids(void **state)
 {
     (void)state;
-    const struct cdb_value bad[][2] = {{{CDB_F_COUNT, 0}, {CDB_F_LBA, 0}},
-                                       {{CDB_F_COUNT, 1}, {CDB_F_ANCHOR, 1}},
+    const struct cdb_value bad[][2] = {{{CDB_F_COUNT, 1}, {CDB_F_ANCHOR, 1}},
                                        {{CDB_F_COUNT, 1}, {CDB_F_PROTECT, 1}}};
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 2; i++) {
         out(cdb_build(CDB_WRITE_SAME_10, bad[i], 2, cdb), pattern, 512);
         assert_sense(&cmd, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
     }
@@ -335,7 +342,9 @@ static void write_same_refuses_what_the_limits_page_forbids(void **state)
        255);
     struct vpd_block_limits limits;
     assert_true(vpd_page_decode(vpd_page_find(VPD_BLOCK_LIMITS), buffer, cmd.got, &limits));
-    assert_int_equal(limits.wsnz, 1);
+    assert_int_equal(limits.wsnz, 0); /* 0 blocks mean "to the end": here more than the limit, so refused */
+    out(CDB_BUILD(CDB_WRITE_SAME_16, cdb, {CDB_F_COUNT, 0}), pattern, 512);
+    assert_sense(&cmd, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
     out(CDB_BUILD(CDB_WRITE_SAME_16, cdb, {CDB_F_COUNT, limits.max_write_same}, {CDB_F_UNMAP, 1}),
         buffer + 100, 512);
     assert_good(&cmd);
