@@ -1,0 +1,295 @@
+/* `copy`: source to destination, several chunks at once. Each slot goes round: take a chunk, read it, write it (or zero it when
+ * there is nothing but zeros in it). Chunks never overlap, so their order does not matter. What does not fill a block of the
+ * destination at its end is merged into that block when all else is done. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/units.h"
+#include "initiator/cli/place.h"
+#include "initiator/cli/progress.h"
+
+#define CHUNK_LEN       262144u      /* bytes of one command */
+#define CHUNK_LEN_MIN   65536u
+#define BUFFERS_MAX     (64u << 20)  /* bytes of all slots together */
+#define HOLE_LEN        (64u << 20)  /* bytes: of a hole, what one slot takes */
+#define TICK_NS         UINT64_C(100000000)
+#define DRAIN_NS        UINT64_C(2000000000) /* how long an interrupted copy waits for what is out */
+
+enum slot_state { SLOT_IDLE, SLOT_READING, SLOT_WRITING };
+
+struct copy;
+
+struct slot {
+    struct copy *copy;
+    enum slot_state state;
+    uint8_t *buf; /* chunk_len bytes, within copy->buffers */
+    uint64_t offset, len;
+    struct place_op op;
+};
+
+struct copy {
+    struct cli *cli;
+    struct place source, destination;
+    uint64_t size;    /* bytes to copy in whole units; the rest is the tail */
+    uint32_t tail_len;
+    uint32_t unit;    /* bytes: a multiple of both block sizes */
+    uint32_t chunk_len;
+    uint64_t next;                 /* where the next chunk begins */
+    uint64_t data_start, data_end; /* the extent of data that `next` is in or before */
+    uint64_t done, skipped;        /* bytes; skipped: were zeros and needed no data */
+    uint32_t busy;
+    bool stop; /* no new chunks: failure or interrupt */
+    struct slot *slots;
+    uint8_t *buffers;
+};
+
+static void slot_go(struct slot *slot);
+
+static bool is_zero(const uint8_t *buf, uint64_t len)
+{
+    /* Equal to itself one byte further, and the first one is zero. */
+    return buf[0] == 0 && memcmp(buf, buf + 1, (size_t)len - 1) == 0;
+}
+
+static uint64_t round_down(uint64_t n, uint32_t unit)
+{
+    return n - n % unit;
+}
+
+/* ---- chunks ---- */
+
+/* The extent of data after `next`, widened to whole units. */
+static void find_data(struct copy *copy)
+{
+    uint64_t start, end;
+    if (!place_next_data(&copy->source, copy->next, &start, &end) || start >= copy->size) {
+        copy->data_start = copy->data_end = copy->size;
+        return;
+    }
+    start = round_down(start, copy->unit);
+    end = round_down(end + copy->unit - 1, copy->unit);
+    copy->data_start = start > copy->next ? start : copy->next;
+    copy->data_end = end < copy->size ? end : copy->size;
+}
+
+/* Takes the next chunk for the slot; false when there is none. */
+static bool next_chunk(struct copy *copy, struct slot *slot, bool *is_hole)
+{
+    if (copy->stop || copy->next >= copy->size)
+        return false;
+    if (copy->next >= copy->data_end)
+        find_data(copy);
+    *is_hole = copy->next < copy->data_start;
+    uint64_t end = *is_hole ? copy->data_start : copy->data_end;
+    uint64_t most = *is_hole ? round_down(HOLE_LEN, copy->unit) : copy->chunk_len;
+    slot->offset = copy->next;
+    slot->len = end - copy->next < most ? end - copy->next : most;
+    copy->next += slot->len;
+    return true;
+}
+
+static void chunk_done(struct copy *copy, const struct slot *slot)
+{
+    copy->done += slot->len;
+}
+
+/* ---- slots ---- */
+
+static void slot_done(struct place_op *op)
+{
+    struct slot *slot = op->owner;
+    struct copy *copy = slot->copy;
+    if (op->failed || copy->stop) {
+        copy->stop = true;
+        slot->state = SLOT_IDLE;
+        copy->busy--;
+        return;
+    }
+    if (slot->state == SLOT_READING) {
+        if (!is_zero(slot->buf, slot->len)) {
+            slot->state = SLOT_WRITING;
+            place_write(&copy->destination, &slot->op, slot->buf, slot->offset, (uint32_t)slot->len);
+            return;
+        }
+        copy->skipped += slot->len;
+        if (place_zero(&copy->destination, &slot->op, slot->offset, slot->len)) {
+            slot->state = SLOT_WRITING;
+            return;
+        }
+    }
+    chunk_done(copy, slot);
+    slot->state = SLOT_IDLE;
+    copy->busy--;
+    slot_go(slot);
+}
+
+/* Gives an idle slot work until something is on its way. */
+static void slot_go(struct slot *slot)
+{
+    struct copy *copy = slot->copy;
+    bool is_hole;
+    while (slot->state == SLOT_IDLE && next_chunk(copy, slot, &is_hole)) {
+        if (!is_hole) {
+            slot->state = SLOT_READING;
+            place_read(&copy->source, &slot->op, slot->buf, slot->offset, (uint32_t)slot->len);
+        } else {
+            copy->skipped += slot->len;
+            if (place_zero(&copy->destination, &slot->op, slot->offset, slot->len))
+                slot->state = SLOT_WRITING;
+            else
+                chunk_done(copy, slot);
+        }
+    }
+    if (slot->state != SLOT_IDLE)
+        copy->busy++;
+}
+
+static int slots_new(struct copy *copy)
+{
+    uint32_t depth = copy->cli->depth;
+    copy->slots = calloc(depth, sizeof(*copy->slots));
+    /* copy_tail needs a block of either side at once, which a short chunk need not have room for. */
+    copy->buffers = aligned_alloc(4096, round_down((uint64_t)depth * copy->chunk_len + 2u * copy->unit + 4095, 4096));
+    if (!copy->slots || !copy->buffers)
+        return cli_failed("out of memory");
+    for (uint32_t i = 0; i < depth; i++) {
+        struct slot *slot = &copy->slots[i];
+        slot->copy = copy;
+        slot->buf = copy->buffers + (size_t)i * copy->chunk_len;
+        slot->op.done = slot_done;
+        slot->op.owner = slot;
+    }
+    return 0;
+}
+
+/* ---- the whole ---- */
+
+/* A chunk is a whole number of blocks on both sides and no more than either takes. */
+static void choose_chunk(struct copy *copy)
+{
+    uint32_t a = copy->source.block_size, b = copy->destination.block_size;
+    uint32_t x = a, y = b;
+    while (y) { /* their least common multiple, by their greatest common divisor */
+        uint32_t rest = x % y;
+        x = y;
+        y = rest;
+    }
+    copy->unit = a / x * b;
+    if (copy->unit < 4096 && 4096 % copy->unit == 0)
+        copy->unit = 4096; /* holes of files come in pages */
+    uint32_t len = BUFFERS_MAX / copy->cli->depth;
+    len = len > CHUNK_LEN ? CHUNK_LEN : len < CHUNK_LEN_MIN ? CHUNK_LEN_MIN : len;
+    len = len > copy->source.max_len ? copy->source.max_len : len;
+    len = len > copy->destination.max_len ? copy->destination.max_len : len;
+    len = (uint32_t)round_down(len, copy->unit);
+    copy->chunk_len = len ? len : copy->unit; /* places cut what is still too long for them */
+    /* Only whole destination blocks go through the slots; a file's are bytes. The unit may be larger than a block. */
+    copy->tail_len = (uint32_t)(copy->source.size % copy->destination.block_size);
+    copy->size = copy->source.size - copy->tail_len;
+}
+
+/* Runs until all chunks are done, or the interrupt has been served. False: interrupted with operations still out. */
+static bool run_slots(struct copy *copy)
+{
+    struct progress progress;
+    struct io *io = copy->cli->io;
+    uint64_t give_up_ns = UINT64_MAX;
+    progress_start(&progress, copy->size, io_now(io));
+    for (uint32_t i = 0; i < copy->cli->depth; i++)
+        slot_go(&copy->slots[i]);
+    while (copy->busy && io_now(io) < give_up_ns) {
+        io_run(io, io_now(io) + TICK_NS);
+        progress_show(&progress, copy->done, io_now(io));
+        if (interrupted() && give_up_ns == UINT64_MAX) {
+            copy->stop = true;
+            give_up_ns = io_now(io) + DRAIN_NS;
+        }
+    }
+    progress_end(&progress);
+    return copy->busy == 0;
+}
+
+/* The last bytes share a block with what stands behind them on the destination: that must stay. */
+static int copy_tail(struct copy *copy)
+{
+    struct place *source = &copy->source, *destination = &copy->destination;
+    uint32_t source_len = copy->tail_len + (source->block_size - copy->tail_len % source->block_size) % source->block_size;
+    uint8_t *block = copy->buffers, *end = copy->buffers + destination->block_size;
+    if (copy->tail_len == 0)
+        return 0;
+    if (place_read_wait(destination, block, copy->size, destination->block_size) ||
+        place_read_wait(source, end, copy->size, source_len))
+        return CLI_FAILED;
+    memcpy(block, end, copy->tail_len);
+    return place_write_wait(destination, block, copy->size, destination->block_size);
+}
+
+static void summary(const struct copy *copy, uint64_t ns)
+{
+    char size[32], rate[32], skipped[32];
+    uint64_t ms = ns / 1000000;
+    double seconds = (double)ns / 1e9;
+    printf("copied %llu bytes (%s) in %llu.%03llu s, %s/s, %s of zeros left out\n", (unsigned long long)copy->source.size,
+           units_format_size(copy->source.size, size, sizeof(size)), (unsigned long long)(ms / 1000),
+           (unsigned long long)(ms % 1000),
+           units_format_size((uint64_t)((double)copy->source.size / (seconds > 0.001 ? seconds : 0.001)), rate, sizeof(rate)),
+           units_format_size(copy->skipped, skipped, sizeof(skipped)));
+}
+
+static int run_copy(struct copy *copy)
+{
+    uint64_t started_ns = io_now(copy->cli->io);
+    choose_chunk(copy);
+    int code = slots_new(copy);
+    if (code)
+        return code;
+    if (!run_slots(copy)) {
+        /* Operations that do not end would hold us: the process's end takes the connection down. */
+        fflush(stdout);
+        explicit_bzero(&copy->cli->options, sizeof(copy->cli->options));
+        cli_failed("interrupted after %llu bytes", (unsigned long long)copy->done);
+        _Exit(CLI_INTERRUPTED);
+    }
+    bool failed = copy->source.why[0] || copy->destination.why[0];
+    if (!failed && interrupted()) {
+        cli_failed("interrupted after %llu bytes", (unsigned long long)copy->done);
+        return CLI_INTERRUPTED;
+    }
+    if (!failed)
+        copy_tail(copy);
+    /* The destination's words first: when both fail, they say what is incomplete. */
+    if (copy->destination.why[0] || copy->source.why[0])
+        return cli_failed("%s", copy->destination.why[0] ? copy->destination.why : copy->source.why);
+    code = place_sync(&copy->destination);
+    if (!code)
+        summary(copy, io_now(copy->cli->io) - started_ns);
+    return code;
+}
+
+int verb_copy(struct cli *cli)
+{
+    static struct copy copy; /* large */
+    copy.cli = cli;
+    int code = place_init(&copy.source, cli, cli->operand[0]);
+    if (!code)
+        code = place_init(&copy.destination, cli, cli->operand[1]);
+    else
+        copy.destination = (struct place){.cli = cli, .file = IO_NONE, .fd = -1};
+    if (!code && place_same(&copy.source, &copy.destination))
+        code = cli_misuse("%s and %s are the same file", cli->operand[0], cli->operand[1]);
+    if (!code)
+        code = cli_start(cli);
+    interrupt_catch();
+    if (!code)
+        code = place_open_source(&copy.source);
+    if (!code)
+        code = place_open_destination(&copy.destination, copy.source.size);
+    if (!code)
+        code = run_copy(&copy);
+    place_close(&copy.source);
+    place_close(&copy.destination);
+    free(copy.slots);
+    free(copy.buffers);
+    return code;
+}
