@@ -57,11 +57,7 @@ int cli_url(const struct cli *cli, const char *text, enum cli_url_need need, str
 const char *cli_reason(const struct lnt_client *client, int err, char *buf, size_t len)
 {
     const char *words = client ? lnt_client_error(client) : "";
-    bool named = words[0] && (err != ERR_AUTH || strcasestr(words, "auth"));
-    if (words[0] && !named)
-        snprintf(buf, len, "%s (%s)", words, err_text(err));
-    else
-        snprintf(buf, len, "%s", words[0] ? words : err_text(err));
+    snprintf(buf, len, "%s", words[0] ? words : err_text(err));
     return buf;
 }
 

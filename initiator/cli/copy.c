@@ -196,6 +196,7 @@ static bool run_slots(struct copy *copy)
     struct io *io = copy->cli->io;
     uint64_t give_up_ns = UINT64_MAX;
     progress_start(&progress, copy->size, io_now(io));
+    interrupt_ask(true);
     for (uint32_t i = 0; i < copy->cli->depth; i++)
         slot_go(&copy->slots[i]);
     while (copy->busy && io_now(io) < give_up_ns) {
@@ -207,6 +208,7 @@ static bool run_slots(struct copy *copy)
         }
     }
     progress_end(&progress);
+    interrupt_ask(false);
     return copy->busy == 0;
 }
 

@@ -11,7 +11,7 @@
 #define BAR_WIDTH   30u
 #define SHOW_GAP_NS UINT64_C(200000000)
 
-static volatile sig_atomic_t interrupts;
+static volatile sig_atomic_t interrupts, asked; /* asked: somebody looks at the flag */
 
 void progress_start(struct progress *progress, uint64_t total, uint64_t now_ns)
 {
@@ -49,7 +49,7 @@ void progress_end(struct progress *progress)
 
 static void on_signal(int number)
 {
-    if (interrupts)
+    if (interrupts || !asked)
         _exit(128 + number);
     interrupts = 1;
 }
@@ -59,6 +59,11 @@ void interrupt_catch(void)
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+}
+
+void interrupt_ask(bool on)
+{
+    asked = on;
 }
 
 bool interrupted(void)

@@ -121,9 +121,6 @@ static void run_pairs(struct verify *verify)
     while (verify->busy) {
         io_run(io, io_now(io) + TICK_NS);
         progress_show(&progress, verify->done, io_now(io));
-        /* Nothing is being changed: there is nothing to end in order. */
-        if (interrupted())
-            _Exit(CLI_INTERRUPTED);
     }
     progress_end(&progress);
 }

@@ -96,6 +96,7 @@ struct ini_event {
     enum ini_event_kind kind;
     struct ini_command *command;
     uint8_t status_class, status_detail;
+    uint8_t chap_alg; /* LOGIN_FAILED: the CHAP algorithm that the target had chosen, 0: none */
     const char *reason; /* borrowed until the next ini_next_event */
     const uint8_t *text;
     uint32_t text_len;

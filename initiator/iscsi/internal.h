@@ -56,6 +56,7 @@ struct ini_session {
     struct key_negotiation keys;
     struct chap_initiator chap;
     bool chap_started;
+    uint8_t chap_alg;     /* that the target chose, 0: none yet */
     uint8_t csg;          /* stage of the request in flight */
     bool want_transit;    /* what the last piece of our text asks for */
     uint32_t login_rounds;

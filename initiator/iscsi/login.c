@@ -39,6 +39,11 @@ static const char *login_status_text(uint8_t status_class, uint8_t detail)
 
 /* ---- requests ---- */
 
+static uint8_t login_next_stage(const struct ini_session *s)
+{
+    return s->csg == STAGE_SECURITY ? STAGE_OPERATIONAL : STAGE_FULL_FEATURE;
+}
+
 /* Sends the next piece of our text. All pieces but the last carry C; T only goes with the last. */
 static void login_send_piece(struct ini_session *s)
 {
@@ -52,7 +57,7 @@ static void login_send_piece(struct ini_session *s)
     pdu.transit = s->want_transit && !more; /* R7143-6.2-01 */
     pdu.csg = s->csg;
     if (pdu.transit)
-        pdu.nsg = s->csg == STAGE_SECURITY ? STAGE_OPERATIONAL : STAGE_FULL_FEATURE;
+        pdu.nsg = login_next_stage(s);
     memcpy(pdu.isid, s->options.isid, sizeof pdu.isid);
     pdu.itt = 1;
     pdu.cmd_sn = s->cmd_sn; /* all of a login carry the same: it is immediate */
@@ -138,7 +143,7 @@ static bool login_header_good(struct ini_session *s, const struct pdu_login_resp
         ini_fail(s, "the target answers in another login stage than we are in");
     } else if (pdu->transit && pdu->more) { /* R7143-6.2-01 */
         ini_fail(s, "the target's Login Response has T and C set");
-    } else if (pdu->transit && (!s->want_transit || pdu->nsg <= pdu->csg || pdu->nsg == 2)) {
+    } else if (pdu->transit && (!s->want_transit || pdu->nsg != login_next_stage(s))) { /* R7143-6.3-18 */
         ini_fail(s, "the target changes the login stage although it must not");
     } else {
         return true;
@@ -148,6 +153,9 @@ static bool login_header_good(struct ini_session *s, const struct pdu_login_resp
 
 static bool login_auth_key(struct ini_session *s, enum key_id id, struct text_range value)
 {
+    uint64_t algorithm;
+    if (id == KEY_CHAP_A && text_parse_number(value, &algorithm) && algorithm <= UINT8_MAX)
+        s->chap_alg = (uint8_t)algorithm;
     if (chap_initiator_key(&s->chap, id, value) != CHAP_FAIL)
         return true;
     ini_fail(s, s->chap.failure.reason);

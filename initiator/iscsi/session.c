@@ -113,6 +113,7 @@ void ini_login_failed(struct ini_session *s, uint8_t status_class, uint8_t detai
     struct ini_event *event = ini_event_add(s, status_class == 1 ? INI_EVENT_REDIRECTED : INI_EVENT_LOGIN_FAILED);
     event->status_class = status_class;
     event->status_detail = detail;
+    event->chap_alg = s->chap_alg;
     event->reason = s->reason;
     ini_end(s);
 }

@@ -149,9 +149,21 @@ static void client_give_up(struct lnt_client *c, int err)
     client_open_answer(c, err);
 }
 
+/* tgt chooses 7 (SHA-256) and computes SHA-1 (its numbers are off by one), so nobody can log in with it. MD5 was on offer
+ * anyway: trying again with MD5 alone gives nothing away that the target could not have chosen by itself. */
+static bool client_tries_md5(struct lnt_client *c, const struct ini_event *event)
+{
+    if (c->was_up || c->options.session.chap_algs.count || event->status_class != 2 || event->chap_alg <= CHAP_MD5)
+        return false;
+    c->options.session.chap_algs = (struct chap_algs){1, {CHAP_MD5}};
+    return true;
+}
+
 static void client_login_failed(struct lnt_client *c, const struct ini_event *event)
 {
     client_set_error(c, event->reason);
+    if (client_tries_md5(c, event))
+        return;
     if (!c->was_up && !c->transport_broken)
         c->first_tries = LNT_FIRST_TRIES_MAX; /* refused, not cut: no second try */
     if (client_refusal_is_final(event) && !c->was_up)
