@@ -39,7 +39,7 @@ const char *conn_label(const struct tgt_conn *conn)
 
 bool conn_live(const struct tgt_conn *conn)
 {
-    return conn->state != CONN_DEAD && conn->state != CONN_CLOSING;
+    return conn->state != CONN_DEAD && conn->state != CONN_CLOSING && !conn->doomed;
 }
 
 void conn_set_deadline(struct tgt_conn *conn, uint64_t when_ns)
@@ -67,7 +67,7 @@ int tgt_conn_new(struct tgt_reactor *r, const struct tgt_conn_info *info, struct
     list_init(&conn->place_event.node);
     list_init(&conn->close_event.node);
     framer_init(&conn->framer, r->pool, TGT_LOGIN_SEGMENT_LEN);
-    conn->framer.max_ahs = PDU_AHS_LEN_MAX;
+    conn->framer.max_ahs = 0; /* no login request has one: what is not iSCSI is found out by its first 48 bytes */
     tx_init(&conn->tx, &r->tx_pool);
     conn->created_ns = env_now(r->env);
     conn->heard_ns = conn->created_ns;
@@ -86,6 +86,7 @@ void *tgt_conn_host(const struct tgt_conn *conn)
 
 void conn_text_free(struct tgt_conn *conn)
 {
+    env_free(conn->env, conn->text.neg);
     env_free(conn->env, conn->text.in_buf);
     env_free(conn->env, conn->text.out_buf);
     conn->text = (struct text_exchange){0};
@@ -174,15 +175,11 @@ void conn_kick(struct tgt_conn *conn)
 
 bool conn_send(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data, uint32_t *done_count)
 {
-    if (conn->state == CONN_DEAD) {
+    bool dead = conn->state == CONN_DEAD || conn->doomed;
+    if (dead || tx_add(&conn->tx, bhs, NULL, 0, data, done_count) != 0) { /* R7143-11.2-02: no AHS in responses */
+        conn->doomed = true;
         if (data)
             slice_release(data);
-        return false;
-    }
-    if (tx_add(&conn->tx, bhs, NULL, 0, data, done_count) != 0) { /* R7143-11.2-02: no AHS in responses */
-        if (data)
-            slice_release(data);
-        conn_drop(conn, "out of memory");
         return false;
     }
     conn->r->counters.pdus_out++;
@@ -197,7 +194,7 @@ bool conn_copy(struct tgt_conn *conn, const void *bytes, uint32_t len, struct sl
         return true;
     struct chunk *chunk = pool_get(conn->r->pool, len);
     if (!chunk) {
-        conn_drop(conn, "out of memory");
+        conn->doomed = true;
         return false;
     }
     memcpy(chunk->data, bytes, len);
@@ -239,17 +236,17 @@ void tgt_conn_sent(struct tgt_conn *conn, uint64_t len)
     if (conn->state == CONN_PLACING)
         place_ask(conn);
     conn_maybe_closed(conn);
-    if (conn->state != CONN_DEAD && !conn->reading)
-        conn_process(conn);
-    if (conn->state != CONN_DEAD)
+    if (conn->state != CONN_DEAD) {
+        conn_process(conn); /* input that waited for this output to leave */
         conn_resume(conn);
+    }
 }
 
 /* ---- input ---- */
 
 static bool wants_input(const struct tgt_conn *conn)
 {
-    return conn_input[conn->state] != INPUT_NONE && conn->tx.queued_bytes < TGT_OUTPUT_MAX;
+    return conn_input[conn->state] != INPUT_NONE && conn->tx.queued_bytes < TGT_OUTPUT_MAX && !conn->doomed;
 }
 
 void conn_resume(struct tgt_conn *conn)

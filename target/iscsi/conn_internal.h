@@ -97,6 +97,7 @@ struct tgt_login {
     bool started;              /* fields of the first request are set */
     bool identified;           /* names are known, negotiation runs */
     struct pdu_login_request first, now;
+    bool refused_auth; /* AuthMethod=Reject has been sent: the next request is the last */
     uint32_t exchanges;
     uint8_t stage;             /* CSG in force */
     struct tgt_config *config; /* reference */
@@ -129,6 +130,7 @@ struct tgt_conn {
     bool tx_lent, rx_lent; /* the host holds places of ours */
     bool reading;          /* the host was not told NOT_NOW since it last read */
     bool stalled;          /* the framer waits for memory */
+    bool doomed;           /* output was lost for want of memory: tgt_run drops it */
     uint16_t cid;
     uint32_t stat_sn, exp_stat_sn;
     struct tgt_login *login; /* owned, until the full feature phase */
@@ -296,9 +298,10 @@ void conn_kick(struct tgt_conn *conn);   /* there may be something to send */
 void conn_resume(struct tgt_conn *conn); /* wants input again */
 void conn_set_deadline(struct tgt_conn *conn, uint64_t when_ns);
 bool conn_live(const struct tgt_conn *conn); /* responses still reach the peer */
-/* Queues a PDU whose header is complete. On lack of memory the connection is dropped and false returned. */
+/* Queues a PDU whose header is complete. Without memory for it the connection is doomed: false now, dropped by the next
+ * tgt_run, because callers are in the middle of walking the session's tasks. */
 bool conn_send(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data, uint32_t *done_count);
-/* A slice with a copy of the bytes; drops the connection when memory is out. */
+/* A slice with a copy of the bytes; the connection is doomed when memory is out. */
 bool conn_copy(struct tgt_conn *conn, const void *bytes, uint32_t len, struct slice *out);
 void conn_sweep(struct tgt_conn *conn); /* releases data whose output is finished */
 void conn_maybe_closed(struct tgt_conn *conn);

@@ -130,8 +130,6 @@ static void enter_full_feature(struct tgt_conn *conn, struct slice *data)
     struct tgt_reactor *r = conn->r;
     /* R7143-6.3.2-04, R7143-6.3-19: the accepting response, with the TSIH */
     login_send(conn, LOGIN_SUCCESS, true, false, data);
-    if (conn->state == CONN_DEAD)
-        return;
     conn_set_state(conn, CONN_FULL);
     const struct key_params *p = &login->neg.params;
     /* The framer is still at the request; its fields count from the next PDU on. */
@@ -139,6 +137,7 @@ static void enter_full_feature(struct tgt_conn *conn, struct slice *data)
     conn->framer.data_digest = p->data_digest == KEY_DIGEST_CRC32C;
     tx_set_digests(&conn->tx, p->header_digest == KEY_DIGEST_CRC32C, p->data_digest == KEY_DIGEST_CRC32C);
     conn->framer.max_data = p->max_recv_data_segment_length;
+    conn->framer.max_ahs = PDU_AHS_LEN_MAX;
     conn->deadline_ns = UINT64_MAX;
     uint64_t ping = nop_deadline(conn);
     if (ping < r->deadline_ns)
@@ -194,6 +193,11 @@ static bool authenticate(struct tgt_conn *conn, bool chap_keys)
     if (login->stage != 0 || login->authenticated)
         return true;
     if (login->neg.auth_state == KEY_AUTH_REJECTED) {
+        if (!login->refused_auth) { /* R7143-6.3.2-03: the text says AuthMethod=Reject, and the stage does not end */
+            login->refused_auth = true;
+            login->now.transit = false;
+            return true;
+        }
         login_fail(conn, LOGIN_AUTH_FAILURE, "AuthMethod", "no method in common"); /* R7143-6.3.2-05 */
         return false;
     }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/base/err.h"
+#include "common/base/list.h"
 #include "target/service/config.h"
 #include "target/service/state.h"
 

@@ -89,7 +89,7 @@ bool live_start(struct live *live, struct tgt_config *config, struct outcome *o)
         if (pthread_create(&live->threads[i].id, NULL, thread_main, &live->threads[i]) != 0)
             return outcome_fail(o, "cannot start thread %u of %u", i + 1, live->options.reactors);
         char name[16];
-        snprintf(name, sizeof name, "reactor-%u", i);
+        snprintf(name, sizeof name, "reactor-%u", i % 1000); /* at most 64: the compiler does not know */
         pthread_setname_np(live->threads[i].id, name);
         live->started++;
     }
@@ -106,12 +106,20 @@ void live_join(struct live *live)
     live->started = 0;
 }
 
-void live_free(struct live *live)
+void live_free_host(struct live *live)
 {
     if (!live)
         return;
     assert(live->started == 0);
     host_free(live->host);
+    live->host = NULL;
+}
+
+void live_free(struct live *live)
+{
+    if (!live)
+        return;
+    live_free_host(live);
     for (uint32_t i = 0; i <= live->options.reactors; i++)
         io_free(live->ios[i]);
     env_free(live->env, live);

@@ -40,6 +40,8 @@ uint32_t live_stop(struct live *live, bool now);
 bool live_idle(struct live *live);
 /* Ends the threads. Every reactor must be idle. */
 void live_join(struct live *live);
+/* After live_join: frees the reactors, with their views of LUs and references to snapshots. The ios stay. */
+void live_free_host(struct live *live);
 void live_free(struct live *live); /* after live_join, or before live_start */
 
 #endif

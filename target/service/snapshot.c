@@ -7,12 +7,6 @@
 #include "common/iscsi/name.h"
 #include "target/service/config.h"
 
-void tuning_default(struct tuning *tuning)
-{
-    key_config_default(&tuning->keys);
-    tgt_limits_default(&tuning->limits);
-}
-
 /* `count` zeroed elements, or NULL for none; *fine turns false when memory is out. */
 static void *array(const struct env *env, size_t count, size_t size, bool *fine)
 {

@@ -7,12 +7,7 @@
 
 #include "target/service/disks.h"
 #include "target/service/portals.h"
-
-struct tuning { /* what `serve` was told on its command line; the same for all targets */
-    struct key_config keys;
-    struct tgt_limits limits;
-};
-void tuning_default(struct tuning *tuning);
+#include "target/service/tuning.h"
 
 /* Every disk of `root` is open in `disks` and every portal listens. One reference. */
 bool snapshot_build(const struct env *env, const json_t *root, struct disks *disks, const struct portals *portals,

@@ -1,8 +1,8 @@
 /* The file store: a regular file (sparse or preallocated) or a block device, through the reactor's io.
  *
- * A request walks through stages, one io operation at a time: the transfer (again after each short one), then for FUA a
- * flush. DISCARD falls back to ZERO and ZERO to writing zeros where the file system cannot do better. With O_DIRECT,
- * memory that is not aligned goes through a bounce buffer. */
+ * A request walks through stages, one io operation at a time: the transfer (again after each short one), then
+ * for FUA a flush. DISCARD falls back to ZERO and ZERO to writing zeros where the file system cannot do
+ * better. With O_DIRECT, memory that is not aligned goes through a bounce buffer. */
 #include "common/io/io.h"
 
 #include <assert.h>
@@ -30,6 +30,7 @@ static _Alignas(4096) uint8_t zeros[ZEROS_LEN];
 
 static void file_done(struct io_op *op);
 
+/* Offsets and lengths are whole blocks already; places in memory may not be. */
 static bool aligned(const struct file_store *f, const struct store_req *req)
 {
     uint32_t align = f->info.align ? f->info.align : 1;
@@ -40,6 +41,7 @@ static bool aligned(const struct file_store *f, const struct store_req *req)
     return true;
 }
 
+/* Between the places of the request and one flat buffer. */
 static void vecs_copy(const struct store_req *req, uint8_t *flat, bool to_flat)
 {
     for (uint32_t i = 0; i < req->vec_count; i++) {
@@ -51,6 +53,7 @@ static void vecs_copy(const struct store_req *req, uint8_t *flat, bool to_flat)
     }
 }
 
+/* The heap, not a pool: only odd memory under O_DIRECT comes here. */
 static int bounce_prepare(struct file_store *f, struct store_req *req)
 {
     const struct env *env = f->store.env;
@@ -129,6 +132,7 @@ static void file_start(struct file_store *f, struct io *io, struct store_req *re
     }
 }
 
+/* The one way out of a request that was not complete at once. */
 static void file_finish(struct store_req *req, int result)
 {
     struct file_store *f = (struct file_store *)req->store;
@@ -162,6 +166,7 @@ static bool cannot(int64_t result)
     return result == ERR_UNSUPPORTED || result == ERR_INVALID;
 }
 
+/* One io operation has ended: decides what comes next. */
 static void file_done(struct io_op *op)
 {
     struct store_req *req = container_of(op, struct store_req, op);
@@ -245,8 +250,8 @@ static bool file_submit(struct store *store, struct io *io, struct store_req *re
 }
 
 /* Opens what exists; makes it when it may (asked for, or a size says how large). */
-static int open_or_create(struct io *io, const struct store_spec *spec, io_handle *handle, struct io_file_info *info,
-                          bool *created, char *why, size_t why_len)
+static int open_or_create(struct io *io, const struct store_spec *spec, io_handle *handle,
+                          struct io_file_info *info, bool *created, char *why, size_t why_len)
 {
     unsigned flags = (spec->readonly ? 0u : IO_OPEN_WRITE) | (spec->direct ? IO_OPEN_DIRECT : 0u) |
                      (spec->shared ? 0u : IO_OPEN_LOCK);
@@ -266,12 +271,13 @@ static int open_or_create(struct io *io, const struct store_spec *spec, io_handl
     return err;
 }
 
-static int file_grow(struct io *io, io_handle handle, const struct io_file_info *info, const struct store_spec *spec,
-                     uint64_t size, char *why, size_t why_len)
+static int file_grow(struct io *io, io_handle handle, const struct io_file_info *info,
+                     const struct store_spec *spec, uint64_t size, char *why, size_t why_len)
 {
     int err = 0;
     if (size > info->size && info->block_device) {
-        snprintf(why, why_len, "%s has %" PRIu64 " bytes, less than the size asked for", spec->path, info->size);
+        snprintf(why, why_len, "%s has %" PRIu64 " bytes, less than the size asked for", spec->path,
+                 info->size);
         return ERR_RANGE;
     }
     /* A read-only file stays as it is: what is missing reads as zeros. */
@@ -284,13 +290,16 @@ static int file_grow(struct io *io, io_handle handle, const struct io_file_info 
     return err;
 }
 
-static int file_prepare(struct io *io, io_handle handle, const struct io_file_info *info, const struct store_spec *spec,
-                        uint64_t *size, char *why, size_t why_len)
+/* Size and block size must fit one another before the store exists. */
+static int file_prepare(struct io *io, io_handle handle, const struct io_file_info *info,
+                        const struct store_spec *spec, uint64_t *size, char *why, size_t why_len)
 {
     uint32_t block = spec->block_size ? spec->block_size : 512;
-    uint32_t least = spec->direct || info->block_device ? info->block_device ? info->block_size : info->align : 1;
+    uint32_t least =
+        spec->direct || info->block_device ? info->block_device ? info->block_size : info->align : 1;
     if (least > block) {
-        snprintf(why, why_len, "%s needs blocks of %" PRIu32 " bytes: use block=%" PRIu32, spec->path, least, least);
+        snprintf(why, why_len, "%s needs blocks of %" PRIu32 " bytes: use block=%" PRIu32, spec->path, least,
+                 least);
         return ERR_RANGE;
     }
     /* A tail that is no whole block cannot be addressed; a size that was asked for must fit exactly. */
@@ -303,8 +312,8 @@ static int file_prepare(struct io *io, io_handle handle, const struct io_file_in
     return err ? err : file_grow(io, handle, info, spec, *size, why, why_len);
 }
 
-static int file_open(const struct env *env, struct io *io, const struct store_spec *spec, struct store **out, char *why,
-                     size_t why_len)
+static int file_open(const struct env *env, struct io *io, const struct store_spec *spec, struct store **out,
+                     char *why, size_t why_len)
 {
     io_handle handle;
     struct io_file_info info;
@@ -338,7 +347,9 @@ static int file_open(const struct env *env, struct io *io, const struct store_sp
         .thin = info.can_discard && !spec->preallocate,
         .volatile_cache = true,
         .rotational = spec->rotational,
-        .block_min = spec->direct ? info.align : info.block_device ? info.block_size : 1,
+        .block_min = spec->direct        ? info.align
+                     : info.block_device ? info.block_size
+                                         : 1,
         .discard_granularity = info.can_discard ? info.block_size : 0,
         .concurrency = STORE_ANY,
     };

@@ -1,9 +1,10 @@
-/* The memory store: sparse, gone when the service ends. Extents of 64 KiB are made by the first write and given back by
- * DISCARD and ZERO of whole extents.
+/* The memory store: sparse, gone when the service ends. Extents of 64 KiB are made by the first write and
+ * given back by DISCARD and ZERO of whole extents.
  *
- * Called by several reactor threads at once. Three levels of tables: the upper two are installed once by compare-exchange
- * and live until close; the extent pointers and the bytes behind them are guarded by striped read-write spin locks, so an
- * extent can be freed and overlapping reads and writes of careless clients are no data race. */
+ * Called by several reactor threads at once. Three levels of tables: the upper two are installed once by
+ * compare-exchange and live until close; the extent pointers and the bytes behind them are guarded by striped
+ * read-write spin locks, so an extent can be freed and overlapping reads and writes of careless clients are
+ * no data race. */
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -29,15 +30,16 @@ struct middle {
 struct memory {
     struct store store;
     _Atomic(struct middle *) top[1u << TOP_SHIFT]; /* owned */
-    atomic_int stripes[STRIPES]; /* -1: a writer, else how many readers */
+    atomic_int stripes[STRIPES];                   /* -1: a writer, else how many readers */
 };
 
+/* Spinning is right here: a holder copies at most 64 KiB and never sleeps. */
 static void lock_read(atomic_int *lock)
 {
     for (;;) {
         int readers = atomic_load_explicit(lock, memory_order_relaxed);
-        if (readers >= 0 && atomic_compare_exchange_weak_explicit(lock, &readers, readers + 1, memory_order_acquire,
-                                                                  memory_order_relaxed))
+        if (readers >= 0 && atomic_compare_exchange_weak_explicit(lock, &readers, readers + 1,
+                                                                  memory_order_acquire, memory_order_relaxed))
             return;
     }
 }
@@ -51,7 +53,8 @@ static void lock_write(atomic_int *lock)
 {
     for (;;) {
         int free_lock = 0;
-        if (atomic_compare_exchange_weak_explicit(lock, &free_lock, -1, memory_order_acquire, memory_order_relaxed))
+        if (atomic_compare_exchange_weak_explicit(lock, &free_lock, -1, memory_order_acquire,
+                                                  memory_order_relaxed))
             return;
     }
 }
@@ -76,7 +79,8 @@ static struct middle *middle_of(struct memory *m, uint64_t index, bool make)
     if (!made)
         return NULL;
     /* Another thread may have been faster: then its table counts. */
-    if (atomic_compare_exchange_strong_explicit(place, &have, made, memory_order_acq_rel, memory_order_acquire))
+    if (atomic_compare_exchange_strong_explicit(place, &have, made, memory_order_acq_rel,
+                                                memory_order_acquire))
         return made;
     env_free(m->store.env, made);
     return have;
@@ -95,12 +99,14 @@ static struct leaf *leaf_of(struct memory *m, uint64_t extent, bool make)
     struct leaf *made = env_alloc(m->store.env, sizeof *made);
     if (!made)
         return NULL;
-    if (atomic_compare_exchange_strong_explicit(place, &have, made, memory_order_acq_rel, memory_order_acquire))
+    if (atomic_compare_exchange_strong_explicit(place, &have, made, memory_order_acq_rel,
+                                                memory_order_acquire))
         return made;
     env_free(m->store.env, made);
     return have;
 }
 
+/* Only with the extent's stripe held. */
 static uint8_t **slot_of(struct leaf *leaf, uint64_t extent)
 {
     return &leaf->extents[extent & ((1u << LEAF_SHIFT) - 1)];
@@ -124,6 +130,7 @@ static void extent_read(struct memory *m, uint64_t offset, uint8_t *to, size_t l
     unlock_read(lock);
 }
 
+/* Allocating under the lock keeps two writers from making the same extent. */
 static int extent_write(struct memory *m, uint64_t offset, const uint8_t *from, size_t len)
 {
     uint64_t extent = offset >> EXTENT_SHIFT;
@@ -143,6 +150,7 @@ static int extent_write(struct memory *m, uint64_t offset, const uint8_t *from, 
     return data ? 0 : ERR_NOSPACE;
 }
 
+/* A whole extent goes back to the heap; a part is overwritten. */
 static void extent_clear(struct memory *m, struct leaf *leaf, uint64_t extent, uint64_t from, uint64_t len)
 {
     atomic_int *lock = stripe_of(m, extent);
@@ -224,8 +232,8 @@ static bool memory_submit(struct store *store, struct io *io, struct store_req *
     return true;
 }
 
-static int memory_open(const struct env *env, struct io *io, const struct store_spec *spec, struct store **out, char *why,
-                       size_t why_len)
+static int memory_open(const struct env *env, struct io *io, const struct store_spec *spec,
+                       struct store **out, char *why, size_t why_len)
 {
     (void)io;
     int err = store_check_size(spec, spec->size, why, why_len);
@@ -273,6 +281,7 @@ static void leaf_free(const struct env *env, struct leaf *leaf)
     env_free(env, leaf);
 }
 
+/* No request is in flight: no lock is needed. */
 static void memory_close(struct store *store, struct io *io)
 {
     (void)io;

@@ -5,8 +5,8 @@
 #include "common/base/err.h"
 #include "target/store/kinds.h"
 
-static int null_open(const struct env *env, struct io *io, const struct store_spec *spec, struct store **out, char *why,
-                     size_t why_len)
+static int null_open(const struct env *env, struct io *io, const struct store_spec *spec, struct store **out,
+                     char *why, size_t why_len)
 {
     (void)io;
     int err = store_check_size(spec, spec->size, why, why_len);

@@ -19,14 +19,15 @@ struct option {
     const char *value; /* NULL: a flag */
 };
 
+/* Flags stand alone or with yes or no, so that a list in a file can spell both. */
 static int flag_set(struct store_spec *s, const struct option *o, bool *known)
 {
     const struct {
         const char *name;
         bool *flag;
     } flags[] = {
-        {"readonly", &s->readonly}, {"preallocate", &s->preallocate}, {"direct", &s->direct},
-        {"shared", &s->shared},     {"create", &s->create},           {"rotational", &s->rotational},
+        {"readonly", &s->readonly},   {"preallocate", &s->preallocate}, {"direct", &s->direct},
+        {"shared", &s->shared},       {"create", &s->create},           {"rotational", &s->rotational},
         {"removable", &s->removable},
     };
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
@@ -45,6 +46,7 @@ static int flag_set(struct store_spec *s, const struct option *o, bool *known)
     return 0;
 }
 
+/* Everything that has a value. */
 static int option_set(struct store_spec *s, const struct option *o, char *why, size_t why_len)
 {
     bool known;
@@ -52,7 +54,8 @@ static int option_set(struct store_spec *s, const struct option *o, char *why, s
         return fail(ERR_SYNTAX, why, why_len, "option %s takes no value, yes or no", o->key);
     if (known)
         return 0;
-    bool size = strcmp(o->key, "size") == 0, block = strcmp(o->key, "block") == 0, physical = strcmp(o->key, "physical") == 0;
+    bool size = strcmp(o->key, "size") == 0, block = strcmp(o->key, "block") == 0,
+         physical = strcmp(o->key, "physical") == 0;
     if (!size && !block && !physical)
         return fail(ERR_SYNTAX, why, why_len, "unknown option \"%s\" in the LUN specification", o->key);
     uint64_t value;
@@ -90,7 +93,9 @@ static int settle_physical(struct store_spec *s, char *why, size_t why_len)
     return 0;
 }
 
-static int parse_kind(const char *text, size_t len, struct store_spec *s, const char **rest, char *why, size_t why_len)
+/* A bare absolute path means file:. */
+static int parse_kind(const char *text, size_t len, struct store_spec *s, const char **rest, char *why,
+                      size_t why_len)
 {
     if (text[0] == '/') {
         memcpy(s->kind, "file", 5);
@@ -103,11 +108,13 @@ static int parse_kind(const char *text, size_t len, struct store_spec *s, const 
         return fail(ERR_SYNTAX, why, why_len, "\"%s\" does not begin with file:, memory: or null:", text);
     memcpy(s->kind, text, kind_len);
     if (strcmp(s->kind, "file") != 0 && strcmp(s->kind, "memory") != 0 && strcmp(s->kind, "null") != 0)
-        return fail(ERR_SYNTAX, why, why_len, "there is no store of kind \"%s\": use file, memory or null", s->kind);
+        return fail(ERR_SYNTAX, why, why_len, "there is no store of kind \"%s\": use file, memory or null",
+                    s->kind);
     *rest = colon ? colon + 1 : text + kind_len;
     return 0;
 }
 
+/* A path ends at the first comma: options follow. `out` is written only when all is right. */
 int store_spec_parse(const char *text, struct store_spec *out, char *why, size_t why_len)
 {
     struct store_spec s = {0};
@@ -147,7 +154,8 @@ int store_spec_parse(const char *text, struct store_spec *out, char *why, size_t
             at++;
     }
     if (!file && (s.preallocate || s.direct || s.shared || s.create))
-        return fail(ERR_SYNTAX, why, why_len, "a %s store knows no preallocate, direct, shared or create", s.kind);
+        return fail(ERR_SYNTAX, why, why_len, "a %s store knows no preallocate, direct, shared or create",
+                    s.kind);
     if ((err = settle_physical(&s, why, why_len)) != 0)
         return err;
     *out = s;
@@ -158,18 +166,18 @@ char *store_spec_format(const struct store_spec *spec, char *buf, size_t len)
 {
     size_t at = 0;
     const char *comma = spec->path[0] ? "," : "";
-#define ADD(...)                                                                                                     \
-    do {                                                                                                             \
-        int n = snprintf(buf + at, len - at, __VA_ARGS__);                                                           \
-        at = n < 0 || (size_t)n >= len - at ? len - 1 : at + (size_t)n;                                              \
+#define ADD(...)                                                                                             \
+    do {                                                                                                     \
+        int n = snprintf(buf + at, len - at, __VA_ARGS__);                                                   \
+        at = n < 0 || (size_t)n >= len - at ? len - 1 : at + (size_t)n;                                      \
     } while (0)
-#define OPTION(condition, ...)                                                                                       \
-    do {                                                                                                             \
-        if (condition) {                                                                                             \
-            ADD("%s", comma);                                                                                        \
-            ADD(__VA_ARGS__);                                                                                        \
-            comma = ",";                                                                                             \
-        }                                                                                                            \
+#define OPTION(condition, ...)                                                                               \
+    do {                                                                                                     \
+        if (condition) {                                                                                     \
+            ADD("%s", comma);                                                                                \
+            ADD(__VA_ARGS__);                                                                                \
+            comma = ",";                                                                                     \
+        }                                                                                                    \
     } while (0)
     uint32_t block = spec->block_size ? spec->block_size : 512;
     ADD("%s:%s", spec->kind, spec->path);

@@ -10,8 +10,8 @@
 
 static const struct store_ops *const store_kinds[] = {&store_file_ops, &store_memory_ops, &store_null_ops};
 
-int store_open(const struct env *env, struct io *io, const struct store_spec *spec, struct store **out, char *why,
-               size_t why_len)
+int store_open(const struct env *env, struct io *io, const struct store_spec *spec, struct store **out,
+               char *why, size_t why_len)
 {
     for (size_t i = 0; i < sizeof store_kinds / sizeof store_kinds[0]; i++) {
         if (strcmp(store_kinds[i]->kind, spec->kind) == 0)
@@ -39,7 +39,8 @@ int store_check_size(const struct store_spec *spec, uint64_t size, char *why, si
         return ERR_RANGE;
     }
     if (size % block) {
-        snprintf(why, why_len, "size %" PRIu64 " is not a whole number of blocks of %" PRIu32 " bytes", size, block);
+        snprintf(why, why_len, "size %" PRIu64 " is not a whole number of blocks of %" PRIu32 " bytes", size,
+                 block);
         return ERR_RANGE;
     }
     return 0;

@@ -231,14 +231,14 @@ def login_isid_changes(raw):
     raw.login_send(csg=1, isid=bytes(6))
 
 
-@case(closed)
+@case(login(2, 11))
 def scsi_command_in_mid_login(raw):
     raw.login_send(*raw.names(), csg=1, transit=False)
     raw.recv()
     raw.command(bytes(6), 0x80)
 
 
-@case(closed)
+@case(login(2, 11))
 def nop_in_mid_login(raw):
     raw.login_send(*raw.names(), csg=0, nsg=1, transit=False)
     raw.recv()
@@ -377,7 +377,7 @@ def unknown_public_key(raw):
     raw.login_send(*raw.names("Banana=yellow"))
 
 
-@case(login(2, 0))
+@case(key("headerdigest=NotUnderstood"), "R7143-6.1-01")
 def lower_case_key(raw):
     raw.login_send(*raw.names("headerdigest=None"))
 
@@ -631,7 +631,7 @@ def immediate_data_longer_than_expected_length(raw):
     raw.command(raw.write10(0, 1), 0xA1, 512, b"i" * 1024)
 
 
-@case(either(reject(9), reject(4)))
+@case(either(reject(9), reject(4), sense(11, 0x0C, 0x0C)))
 def immediate_data_on_a_read(raw):
     raw.login("ImmediateData=Yes")
     raw.clear_unit_attention()
@@ -700,10 +700,11 @@ def data_out_final_too_early(raw):
     raw.data_out(itt, ttt, b"x" * 1024)
 
 
-@case(either(sense(11, 0x0C, 0x0C), reject(4), reject(9)))
+@case(sense(11, 0x0C, 0x0C), "R7143-7.8-04")
 def data_out_unsolicited_although_agreed_not(raw):
-    itt, _ = solicited(raw)
+    itt, ttt = solicited(raw)
     raw.data_out(itt, NONE, b"x" * 4096)
+    raw.data_out(itt, ttt, b"x" * 4096)  # the task ends only when the data that was asked for has come
 
 
 @case(reject(2), "R7143-7.8-02")
