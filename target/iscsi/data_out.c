@@ -218,8 +218,6 @@ void data_out_pdu(struct tgt_conn *conn, struct framer_pdu *pdu)
     case OUT_BAD: /* R7143-11.17.1-06: the task ends with a status of its own, too */
         if (j.reason != REJECT_NONE)
             reject_send(conn, pdu->bhs, NULL, 0, j.reason, j.why);
-        if (conn->state == CONN_DEAD)
-            return;
         iscsi_task_fail(j.task, j.asc, j.ascq);
         drain(conn, &out, &j);
         break;

@@ -24,6 +24,9 @@ void nop_out(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data)
         if (conn->ping_open && pdu.ttt == conn->ping_ttt) {
             conn->ping_open = false;
             conn->ping_answered = true;
+            uint64_t next = nop_deadline(conn);
+            if (next < conn->r->deadline_ns)
+                conn->r->deadline_ns = next;
         }
         return;
     }

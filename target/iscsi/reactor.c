@@ -141,7 +141,9 @@ void tgt_run(struct tgt_reactor *r)
         session_run(list_entry(it, struct tgt_session, node));
     list_for_each(it, &r->conns) {
         struct tgt_conn *conn = list_entry(it, struct tgt_conn, node);
-        if (conn->stalled)
+        if (conn->doomed)
+            conn_drop(conn, "out of memory");
+        else if (conn->stalled)
             conn_process(conn);
     }
     pump(r); /* what sessions and connections have just set going, when it ended at once */
