@@ -1,7 +1,8 @@
-/* lunette-initiator: what its verbs share. main.c finds the verb, options.c reads the command line into a struct cli, then the
- * verb's run function works through the helpers of connect.c. Only this folder prints.
+/* lunette-initiator: what its verbs share. main.c finds the verb, options.c reads the command line into a
+ * struct cli, then the verb's run function works through the helpers of connect.c. Only this folder prints.
  *
- * Exit codes: 0 done; 1 the operation failed or found a difference; 2 wrong use, nothing was changed; 130 interrupted. */
+ * Exit codes: 0 done; 1 the operation failed or found a difference; 2 wrong use, nothing was changed; 130
+ * interrupted. */
 #ifndef LUNETTE_INITIATOR_CLI_CLI_H
 #define LUNETTE_INITIATOR_CLI_CLI_H
 
@@ -72,8 +73,8 @@ int cli_failed(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* r
 
 /* ---- options.c ---- */
 
-/* Reads everything after the verb. 0, or CLI_MISUSE after a message. Secrets given as arguments are overwritten there, so that
- * they do not stay visible in the process list. */
+/* Reads everything after the verb. 0, or CLI_MISUSE after a message. Secrets given as arguments are
+ * overwritten there, so that they do not stay visible in the process list. */
 int cli_options_parse(struct cli *cli, int argc, char **argv);
 void cli_options_help(uint32_t verb_bits); /* to standard output */
 
@@ -91,8 +92,8 @@ int cli_secrets_complete(struct cli *cli);
 int cli_start(struct cli *cli);
 
 enum cli_url_need { CLI_URL_PORTAL, CLI_URL_TARGET, CLI_URL_LUN }; /* at least this much must be there */
-/* An operand as URL, with the credentials of the options where it has none of its own. With CLI_URL_PORTAL a plain
- * "HOST[:PORT]" is fine too. 0 or CLI_MISUSE after a message. */
+/* An operand as URL, with the credentials of the options where it has none of its own. With CLI_URL_PORTAL a
+ * plain "HOST[:PORT]" is fine too. 0 or CLI_MISUSE after a message. */
 int cli_url(const struct cli *cli, const char *text, enum cli_url_need need, struct lnt_url *out);
 
 /* A client that is logged in. 0 or CLI_FAILED after a message; then *out is untouched. */
@@ -100,16 +101,20 @@ int cli_connect(struct cli *cli, const struct lnt_url *url, struct lnt_client **
 /* Logs out and frees; NULL is fine. */
 void cli_disconnect(struct lnt_client *client);
 /* cli_connect and lnt_disk_probe. */
-int cli_open_disk(struct cli *cli, const struct lnt_url *url, struct lnt_client **client, struct lnt_disk *disk);
-/* Why something failed with `err`, in words: the client's own (`client` may be NULL), else the error's name. */
+int cli_open_disk(struct cli *cli, const struct lnt_url *url, struct lnt_client **client,
+                  struct lnt_disk *disk);
+/* Why something failed with `err`, in words: the client's own (`client` may be NULL), else the error's name.
+ */
 const char *cli_reason(const struct lnt_client *client, int err, char *buf, size_t len);
-/* Runs a command (the library repeats it after unit attentions when it is marked repeatable). 0 when it ended GOOD; else
- * CLI_FAILED after a message that begins with `what`. */
+/* Runs a command (the library repeats it after unit attentions when it is marked repeatable). 0 when it ended
+ * GOOD; else CLI_FAILED after a message that begins with `what`. */
 int cli_execute(struct lnt_client *client, struct lnt_command *command, const char *what);
 /* "CHECK CONDITION: ..." or why no status came. */
-const char *cli_command_reason(const struct lnt_client *client, const struct lnt_command *command, char *buf, size_t len);
+const char *cli_command_reason(const struct lnt_client *client, const struct lnt_command *command, char *buf,
+                               size_t len);
 /* INQUIRY: standard data with page < 0. Length received in *got. 0 or CLI_FAILED; `loud`: with a message. */
-int cli_inquiry(struct lnt_client *client, int32_t lun, int page, uint8_t *data, uint16_t size, uint32_t *got, bool loud);
+int cli_inquiry(struct lnt_client *client, int32_t lun, int page, uint8_t *data, uint16_t size, uint32_t *got,
+                bool loud);
 /* Lets time pass while clients go on. */
 void cli_sleep(struct cli *cli, uint64_t ns);
 

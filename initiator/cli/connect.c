@@ -10,7 +10,9 @@
 int cli_start(struct cli *cli)
 {
     int err = io_new(cli->env, cli->io_kind, &cli->io);
-    return err ? cli_failed("cannot use %s here: %s", cli->io_kind == IO_KIND_URING ? "io_uring" : "epoll", err_text(err)) : 0;
+    return err ? cli_failed("cannot use %s here: %s", cli->io_kind == IO_KIND_URING ? "io_uring" : "epoll",
+                            err_text(err))
+               : 0;
 }
 
 /* Credentials of the command line belong to every URL that names no user of its own. */
@@ -25,12 +27,13 @@ static int url_credentials(const struct cli *cli, struct lnt_url *url)
         url->secret_len = session->chap_secret_len;
     }
     if (url->user[0] && url->secret_len == 0)
-        return cli_misuse("user %s needs a secret: --secret-file, --secret or LUNETTE_CHAP_SECRET", url->user);
+        return cli_misuse("user %s needs a secret: --secret-file, --secret or LUNETTE_CHAP_SECRET",
+                          url->user);
     if (session->mutual_secret_len && !url->user[0])
         return cli_misuse("a mutual secret needs --user and its secret too");
     struct chap_secret own = {url->user, url->secret, url->secret_len};
-    struct chap_secret mutual = {session->mutual_name[0] ? session->mutual_name : NULL, session->mutual_secret,
-                                 session->mutual_secret_len};
+    struct chap_secret mutual = {session->mutual_name[0] ? session->mutual_name : NULL,
+                                 session->mutual_secret, session->mutual_secret_len};
     const char *wrong = url->user[0] ? chap_secrets_check(&own, mutual.secret_len ? &mutual : NULL) : NULL;
     return wrong ? cli_misuse("the CHAP secrets cannot be used: %s", wrong) : 0;
 }
@@ -70,7 +73,10 @@ int cli_connect(struct cli *cli, const struct lnt_url *url, struct lnt_client **
         return cli_failed("%s", err_text(err));
     err = lnt_open(client);
     if (err) {
-        int code = cli_failed("%s: %s", url->portal, cli_reason(client, err, why, sizeof(why)));
+        const char *words = cli_reason(client, err, why, sizeof(why));
+        /* Most of the library's words name the portal themselves. */
+        int code =
+            strstr(words, url->portal) ? cli_failed("%s", words) : cli_failed("%s: %s", url->portal, words);
         cli_disconnect(client);
         return code;
     }
@@ -86,7 +92,8 @@ void cli_disconnect(struct lnt_client *client)
     lnt_client_free(client);
 }
 
-int cli_open_disk(struct cli *cli, const struct lnt_url *url, struct lnt_client **client, struct lnt_disk *disk)
+int cli_open_disk(struct cli *cli, const struct lnt_url *url, struct lnt_client **client,
+                  struct lnt_disk *disk)
 {
     char why[600];
     int code = cli_connect(cli, url, client);
@@ -101,9 +108,11 @@ int cli_open_disk(struct cli *cli, const struct lnt_url *url, struct lnt_client 
     return code;
 }
 
-const char *cli_command_reason(const struct lnt_client *client, const struct lnt_command *command, char *buf, size_t len)
+const char *cli_command_reason(const struct lnt_client *client, const struct lnt_command *command, char *buf,
+                               size_t len)
 {
-    return command->error ? cli_reason(client, command->error, buf, len) : lnt_command_text(command, buf, len);
+    return command->error ? cli_reason(client, command->error, buf, len)
+                          : lnt_command_text(command, buf, len);
 }
 
 int cli_execute(struct lnt_client *client, struct lnt_command *command, const char *what)
@@ -117,15 +126,16 @@ int cli_execute(struct lnt_client *client, struct lnt_command *command, const ch
     return cli_failed("%s: %s", what, cli_command_reason(client, command, why, sizeof(why)));
 }
 
-int cli_inquiry(struct lnt_client *client, int32_t lun, int page, uint8_t *data, uint16_t size, uint32_t *got, bool loud)
+int cli_inquiry(struct lnt_client *client, int32_t lun, int page, uint8_t *data, uint16_t size, uint32_t *got,
+                bool loud)
 {
     uint8_t cdb[CDB_LEN_MAX];
     struct io_vec place = {data, size};
     struct lnt_command command;
     char what[64];
     memset(data, 0, size);
-    size_t len = CDB_BUILD(CDB_INQUIRY, cdb, {CDB_F_EVPD, page >= 0}, {CDB_F_PAGE_CODE, page < 0 ? 0 : (uint64_t)page},
-                           {CDB_F_ALLOC, size});
+    size_t len = CDB_BUILD(CDB_INQUIRY, cdb, {CDB_F_EVPD, page >= 0},
+                           {CDB_F_PAGE_CODE, page < 0 ? 0 : (uint64_t)page}, {CDB_F_ALLOC, size});
     lnt_command_cdb(&command, lun, cdb, (uint16_t)len, &place, size, NULL, 0);
     command.repeatable = true;
     if (loud) {

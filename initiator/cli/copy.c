@@ -1,6 +1,7 @@
-/* `copy`: source to destination, several chunks at once. Each slot goes round: take a chunk, read it, write it (or zero it when
- * there is nothing but zeros in it). Chunks never overlap, so their order does not matter. What does not fill a block of the
- * destination at its end is merged into that block when all else is done. */
+/* `copy`: source to destination, several chunks at once. Each slot goes round: take a chunk, read it, write
+ * it (or zero it when there is nothing but zeros in it). Chunks never overlap, so their order does not
+ * matter. What does not fill a block of the destination at its end is merged into that block when all else is
+ * done. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,12 +10,12 @@
 #include "initiator/cli/place.h"
 #include "initiator/cli/progress.h"
 
-#define CHUNK_LEN       262144u      /* bytes of one command */
-#define CHUNK_LEN_MIN   65536u
-#define BUFFERS_MAX     (64u << 20)  /* bytes of all slots together */
-#define HOLE_LEN        (64u << 20)  /* bytes: of a hole, what one slot takes */
-#define TICK_NS         UINT64_C(100000000)
-#define DRAIN_NS        UINT64_C(2000000000) /* how long an interrupted copy waits for what is out */
+#define CHUNK_LEN     262144u /* bytes of one command */
+#define CHUNK_LEN_MIN 65536u
+#define BUFFERS_MAX   (64u << 20) /* bytes of all slots together */
+#define HOLE_LEN      (64u << 20) /* bytes: of a hole, what one slot takes */
+#define TICK_NS       UINT64_C(100000000)
+#define DRAIN_NS      UINT64_C(2000000000) /* how long an interrupted copy waits for what is out */
 
 enum slot_state { SLOT_IDLE, SLOT_READING, SLOT_WRITING };
 
@@ -31,9 +32,9 @@ struct slot {
 struct copy {
     struct cli *cli;
     struct place source, destination;
-    uint64_t size;    /* bytes to copy in whole units; the rest is the tail */
+    uint64_t size; /* bytes to copy in whole units; the rest is the tail */
     uint32_t tail_len;
-    uint32_t unit;    /* bytes: a multiple of both block sizes */
+    uint32_t unit; /* bytes: a multiple of both block sizes */
     uint32_t chunk_len;
     uint64_t next;                 /* where the next chunk begins */
     uint64_t data_start, data_end; /* the extent of data that `next` is in or before */
@@ -150,7 +151,8 @@ static int slots_new(struct copy *copy)
     uint32_t depth = copy->cli->depth;
     copy->slots = calloc(depth, sizeof(*copy->slots));
     /* copy_tail needs a block of either side at once, which a short chunk need not have room for. */
-    copy->buffers = aligned_alloc(4096, round_down((uint64_t)depth * copy->chunk_len + 2u * copy->unit + 4095, 4096));
+    copy->buffers =
+        aligned_alloc(4096, round_down((uint64_t)depth * copy->chunk_len + 2u * copy->unit + 4095, 4096));
     if (!copy->slots || !copy->buffers)
         return cli_failed("out of memory");
     for (uint32_t i = 0; i < depth; i++) {
@@ -184,12 +186,14 @@ static void choose_chunk(struct copy *copy)
     len = len > copy->destination.max_len ? copy->destination.max_len : len;
     len = (uint32_t)round_down(len, copy->unit);
     copy->chunk_len = len ? len : copy->unit; /* places cut what is still too long for them */
-    /* Only whole destination blocks go through the slots; a file's are bytes. The unit may be larger than a block. */
+    /* Only whole destination blocks go through the slots; a file's are bytes. The unit may be larger than a
+     * block. */
     copy->tail_len = (uint32_t)(copy->source.size % copy->destination.block_size);
     copy->size = copy->source.size - copy->tail_len;
 }
 
-/* Runs until all chunks are done, or the interrupt has been served. False: interrupted with operations still out. */
+/* Runs until all chunks are done, or the interrupt has been served. False: interrupted with operations still
+ * out. */
 static bool run_slots(struct copy *copy)
 {
     struct progress progress;
@@ -216,7 +220,8 @@ static bool run_slots(struct copy *copy)
 static int copy_tail(struct copy *copy)
 {
     struct place *source = &copy->source, *destination = &copy->destination;
-    uint32_t source_len = copy->tail_len + (source->block_size - copy->tail_len % source->block_size) % source->block_size;
+    uint32_t source_len =
+        copy->tail_len + (source->block_size - copy->tail_len % source->block_size) % source->block_size;
     uint8_t *block = copy->buffers, *end = copy->buffers + destination->block_size;
     if (copy->tail_len == 0)
         return 0;
@@ -232,10 +237,11 @@ static void summary(const struct copy *copy, uint64_t ns)
     char size[32], rate[32], skipped[32];
     uint64_t ms = ns / 1000000;
     double seconds = (double)ns / 1e9;
-    printf("copied %llu bytes (%s) in %llu.%03llu s, %s/s, %s of zeros left out\n", (unsigned long long)copy->source.size,
-           units_format_size(copy->source.size, size, sizeof(size)), (unsigned long long)(ms / 1000),
-           (unsigned long long)(ms % 1000),
-           units_format_size((uint64_t)((double)copy->source.size / (seconds > 0.001 ? seconds : 0.001)), rate, sizeof(rate)),
+    printf("copied %llu bytes (%s) in %llu.%03llu s, %s/s, %s of zeros left out\n",
+           (unsigned long long)copy->source.size, units_format_size(copy->source.size, size, sizeof(size)),
+           (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000),
+           units_format_size((uint64_t)((double)copy->source.size / (seconds > 0.001 ? seconds : 0.001)),
+                             rate, sizeof(rate)),
            units_format_size(copy->skipped, skipped, sizeof(skipped)));
 }
 
@@ -279,12 +285,13 @@ int verb_copy(struct cli *cli)
     else
         copy.destination = (struct place){.cli = cli, .file = IO_NONE, .fd = -1};
     if (!code && place_same(&copy.source, &copy.destination))
-        code = cli_misuse("%s and %s are the same file", cli->operand[0], cli->operand[1]);
+        code = cli_misuse("source and destination are the same: %s", copy.source.name);
     if (!code)
         code = cli_start(cli);
     interrupt_catch();
     if (!code)
         code = place_open_source(&copy.source);
+    place_other_session(&copy.destination);
     if (!code)
         code = place_open_destination(&copy.destination, copy.source.size);
     if (!code)

@@ -10,7 +10,8 @@ static void print_json(struct list_node *targets)
     list_for_each(it, targets)
     {
         const struct lnt_target *target = list_entry(it, struct lnt_target, node);
-        json_array_append_new(list, json_pack("{s:s, s:s}", "name", target->name, "address", target->address));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s}", "name", target->name, "address", target->address));
     }
     json_dumpf(list, stdout, JSON_INDENT(2));
     putchar('\n');

@@ -85,15 +85,15 @@ static void print_capacity(const struct cli *cli, const struct lnt_disk *disk)
     uint64_t bytes = disk->blocks * disk->block_size;
     if (cli->json) {
         json_t *out = json_pack("{s:I, s:i, s:i, s:I, s:b}", "blocks", (json_int_t)disk->blocks, "block_size",
-                                (int)disk->block_size, "physical_block_size", (int)disk->physical_block_size, "bytes",
-                                (json_int_t)bytes, "thin", (int)disk->thin);
+                                (int)disk->block_size, "physical_block_size", (int)disk->physical_block_size,
+                                "bytes", (json_int_t)bytes, "thin", (int)disk->thin);
         json_dumpf(out, stdout, JSON_INDENT(2));
         putchar('\n');
         json_decref(out);
         return;
     }
-    printf("blocks: %" PRIu64 "\nblock size: %" PRIu32 " bytes\nphysical block size: %" PRIu32 " bytes\n", disk->blocks,
-           disk->block_size, disk->physical_block_size);
+    printf("blocks: %" PRIu64 "\nblock size: %" PRIu32 " bytes\nphysical block size: %" PRIu32 " bytes\n",
+           disk->blocks, disk->block_size, disk->physical_block_size);
     printf("bytes: %" PRIu64 " (%s)\nthin: %s\n", bytes, units_format_size(bytes, human, sizeof(human)),
            disk->thin ? "yes" : "no");
 }

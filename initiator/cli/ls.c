@@ -14,7 +14,8 @@
 #define LS_LUNS_MAX 16384u /* as many as there are numbers */
 #define LS_LIST_LEN (8u + LS_LUNS_MAX * 8u)
 
-/* One LUN as a line, or as an object in `luns`. A LUN that is no disk (a controller, say) has names but no size. */
+/* One LUN as a line, or as an object in `luns`. A LUN that is no disk (a controller, say) has names but no
+ * size. */
 static int show_lun(struct cli *cli, struct lnt_client *client, uint16_t lun, json_t *luns)
 {
     uint8_t data[INQUIRY_STANDARD_LEN];
@@ -27,15 +28,17 @@ static int show_lun(struct cli *cli, struct lnt_client *client, uint16_t lun, js
         return code;
     if (!inquiry_standard_decode(data, got, &inquiry))
         return cli_failed("LUN %u: the answer to INQUIRY is too short", lun);
-    bool is_disk = inquiry.device_type == 0 && inquiry.qualifier == 0 && lnt_disk_probe(client, lun, &disk) == 0;
+    bool is_disk =
+        inquiry.device_type == 0 && inquiry.qualifier == 0 && lnt_disk_probe(client, lun, &disk) == 0;
     if (is_disk)
         units_format_size(disk.blocks * disk.block_size, size, sizeof(size));
     if (!cli->json) {
-        printf("  LUN %-5u %10s  %-8s %-16s %s\n", lun, size, inquiry.vendor, inquiry.product, is_disk ? disk.serial : "(no disk)");
+        printf("  LUN %-5u %10s  %-8s %-16s %s\n", lun, size, inquiry.vendor, inquiry.product,
+               is_disk ? disk.serial : "(no disk)");
         return 0;
     }
-    json_t *row = json_pack("{s:i, s:s, s:s, s:s}", "lun", (int)lun, "vendor", inquiry.vendor, "product", inquiry.product,
-                            "revision", inquiry.revision);
+    json_t *row = json_pack("{s:i, s:s, s:s, s:s}", "lun", (int)lun, "vendor", inquiry.vendor, "product",
+                            inquiry.product, "revision", inquiry.revision);
     if (row && is_disk) {
         json_object_set_new(row, "bytes", json_integer((json_int_t)(disk.blocks * disk.block_size)));
         json_object_set_new(row, "block_size", json_integer(disk.block_size));
@@ -90,7 +93,8 @@ static int show_target(struct cli *cli, const struct lnt_url *url, const char *a
         cli_disconnect(client);
     }
     if (!code)
-        json_array_append_new(targets, json_pack("{s:s, s:s, s:O}", "name", url->target, "address", address, "luns", luns));
+        json_array_append_new(
+            targets, json_pack("{s:s, s:s, s:O}", "name", url->target, "address", address, "luns", luns));
     json_decref(luns);
     return code;
 }
@@ -101,7 +105,8 @@ static void portal_of(const char *address, char *out, size_t len)
     snprintf(out, len, "%.*s", (int)strcspn(address, ","), address);
 }
 
-/* A target may have several addresses: the one that the user named is known to be reachable, else the first will do. */
+/* A target may have several addresses: the one that the user named is known to be reachable, else the first
+ * will do. */
 static bool is_best_address(const struct lnt_target *target, const char *asked, struct list_node *all)
 {
     char portal[300];

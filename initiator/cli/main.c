@@ -7,15 +7,19 @@
 #include "initiator/cli/cli.h"
 
 static const struct cli_verb verbs[] = {
-    {"discover", CLI_VERB_DISCOVER, 1, 1, "HOST[:PORT] [--json]", "list the targets that a portal offers", verb_discover},
-    {"ls", CLI_VERB_LS, 1, 1, "URL|HOST[:PORT] [--json]", "list targets with their LUNs, sizes and names", verb_ls},
-    {"inq", CLI_VERB_INQ, 1, 1, "URL [--vpd PAGE | --all] [--hex]", "show what a LUN says about itself", verb_inq},
+    {"discover", CLI_VERB_DISCOVER, 1, 1, "HOST[:PORT] [--json]", "list the targets that a portal offers",
+     verb_discover},
+    {"ls", CLI_VERB_LS, 1, 1, "URL|HOST[:PORT] [--json]", "list targets with their LUNs, sizes and names",
+     verb_ls},
+    {"inq", CLI_VERB_INQ, 1, 1, "URL [--vpd PAGE | --all] [--hex]", "show what a LUN says about itself",
+     verb_inq},
     {"capacity", CLI_VERB_CAPACITY, 1, 1, "URL [--json]", "show number and size of blocks", verb_capacity},
     {"read", CLI_VERB_READ, 1, 1, "URL [--lba N] [--blocks N] [--out FILE|-]", "read blocks", verb_read},
     {"write", CLI_VERB_WRITE, 1, 1, "URL --lba N [--in FILE|-] [--fua]", "write blocks", verb_write},
     {"copy", CLI_VERB_COPY, 2, 2, "SRC DST", "copy between URLs and files, leaving holes out", verb_copy},
     {"verify", CLI_VERB_VERIFY, 2, 2, "A B", "compare two URLs or files", verb_verify},
-    {"ping", CLI_VERB_PING, 1, 1, "URL|HOST[:PORT] [--count N] [--interval D]", "measure round trips with NOP-Out", verb_ping},
+    {"ping", CLI_VERB_PING, 1, 1, "URL|HOST[:PORT] [--count N] [--interval D]",
+     "measure round trips with NOP-Out", verb_ping},
     {"scsi", CLI_VERB_SCSI, 2, 2, "URL HEX-CDB [--in N | --out FILE]", "send any SCSI command", verb_scsi},
 };
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
@@ -57,12 +61,15 @@ static void usage(FILE *out)
     fputs("usage: " CLI_PROGRAM " VERB ... [OPTION ...]\n\n", out);
     for (size_t i = 0; i < VERB_COUNT; i++)
         fprintf(out, "  %-9s %-43s %s\n", verbs[i].name, verbs[i].operands, verbs[i].summary);
-    fputs("\nURL is iscsi://[USER[%SECRET]@]HOST[:PORT]/TARGET/LUN. " CLI_PROGRAM " VERB --help shows a verb's options.\n", out);
+    fputs("\nURL is iscsi://[USER[%SECRET]@]HOST[:PORT]/TARGET/LUN. " CLI_PROGRAM
+          " VERB --help shows a verb's options.\n",
+          out);
 }
 
 static void verb_usage(const struct cli_verb *verb)
 {
-    printf("usage: " CLI_PROGRAM " %s %s [OPTION ...]\n%s\n\noptions:\n", verb->name, verb->operands, verb->summary);
+    printf("usage: " CLI_PROGRAM " %s %s [OPTION ...]\n%s\n\noptions:\n", verb->name, verb->operands,
+           verb->summary);
     cli_options_help(verb->bit);
 }
 
@@ -120,7 +127,8 @@ int main(int argc, char **argv)
     static struct cli cli; /* large, and zero */
     cli.verb = verb_find(argv[1]);
     if (!cli.verb)
-        return cli_misuse("there is no %s \"%s\"; try " CLI_PROGRAM " --help", argv[1][0] == '-' ? "option" : "verb", argv[1]);
+        return cli_misuse("there is no %s \"%s\"; try " CLI_PROGRAM " --help",
+                          argv[1][0] == '-' ? "option" : "verb", argv[1]);
     /* `read ... | head` ends by the write error, with a message. */
     signal(SIGPIPE, SIG_IGN);
     cli.env = env_host();

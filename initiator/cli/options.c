@@ -1,4 +1,5 @@
-/* The options: one table, in which each row knows the verbs it belongs to, its help and how its value is taken. */
+/* The options: one table, in which each row knows the verbs it belongs to, its help and how its value is
+ * taken. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,8 +54,8 @@ static int take_u64(struct cli *cli, const struct option_row *row, char *value)
 {
     uint64_t number;
     if (units_parse_u64(value, row->min, row->max, &number) < 0)
-        return cli_misuse("--%s is a number from %llu to %llu, not \"%s\"", row->name, (unsigned long long)row->min,
-                          (unsigned long long)row->max, value);
+        return cli_misuse("--%s is a number from %llu to %llu, not \"%s\"", row->name,
+                          (unsigned long long)row->min, (unsigned long long)row->max, value);
     *(uint64_t *)member_at(cli, row->offset) = number;
     return 0;
 }
@@ -72,8 +73,8 @@ static int take_size32(struct cli *cli, const struct option_row *row, char *valu
 {
     uint64_t bytes;
     if (units_parse_size(value, &bytes) < 0 || bytes < row->min || bytes > row->max)
-        return cli_misuse("--%s is a size from %llu to %llu bytes, not \"%s\"", row->name, (unsigned long long)row->min,
-                          (unsigned long long)row->max, value);
+        return cli_misuse("--%s is a size from %llu to %llu bytes, not \"%s\"", row->name,
+                          (unsigned long long)row->min, (unsigned long long)row->max, value);
     *(uint32_t *)member_at(cli, row->offset) = (uint32_t)bytes;
     return 0;
 }
@@ -157,8 +158,8 @@ struct word_row {
     uint8_t value;
 };
 
-static int take_list(const struct option_row *row, const char *text, const struct word_row *words, size_t count, uint8_t *values,
-                     uint8_t *value_count)
+static int take_list(const struct option_row *row, const char *text, const struct word_row *words,
+                     size_t count, uint8_t *values, uint8_t *value_count)
 {
     uint8_t n = 0;
     for (const char *p = text;; p++) {
@@ -227,22 +228,26 @@ static const struct option_row rows[] = {
     {"hex", NULL, CLI_VERB_INQ, "show the bytes instead of words", take_flag, AT(hex), 0, 0},
     {"lba", "N", CLI_VERB_READ | CLI_VERB_WRITE, "first block", take_lba, AT(lba), 0, UINT64_MAX},
     {"blocks", "N", CLI_VERB_READ, "how many blocks (1)", take_blocks, AT(blocks), 1, UINT64_MAX},
-    {"out", "FILE", CLI_VERB_READ | CLI_VERB_SCSI, "read: where to; scsi: the data to send; - is standard output or input",
-     take_text, AT(out), 0, 0},
-    {"in", "FILE|N", CLI_VERB_WRITE | CLI_VERB_SCSI, "write: the data, - is standard input; scsi: bytes to receive", take_text,
-     AT(in), 0, 0},
+    {"out", "FILE", CLI_VERB_READ | CLI_VERB_SCSI,
+     "read: where to; scsi: the data to send; - is standard output or input", take_text, AT(out), 0, 0},
+    {"in", "FILE|N", CLI_VERB_WRITE | CLI_VERB_SCSI,
+     "write: the data, - is standard input; scsi: bytes to receive", take_text, AT(in), 0, 0},
     {"fua", NULL, CLI_VERB_WRITE, "done means on stable media", take_flag, AT(fua), 0, 0},
     {"count", "N", CLI_VERB_PING, "how many round trips (4)", take_u64, AT(count), 1, 1000000000},
     {"interval", "D", CLI_VERB_PING, "time between them (1s)", take_duration, AT(interval_ns), 0, 0},
-    {"json", NULL, CLI_VERB_DISCOVER | CLI_VERB_LS | CLI_VERB_CAPACITY, "print JSON", take_flag, AT(json), 0, 0},
+    {"json", NULL, CLI_VERB_DISCOVER | CLI_VERB_LS | CLI_VERB_CAPACITY, "print JSON", take_flag, AT(json), 0,
+     0},
     {"depth", "N", CLI_VERB_ALL, "commands in flight, 1 to 1024 (32)", take_depth, 0, 1, 1024},
-    {"user", "NAME", CLI_VERB_ALL, "log in with CHAP as NAME", take_user, AT(options.session.chap_name), 0, 0},
+    {"user", "NAME", CLI_VERB_ALL, "log in with CHAP as NAME", take_user, AT(options.session.chap_name), 0,
+     0},
     {"secret", "S", CLI_VERB_ALL, "its secret; better a file or the environment", take_secret, 0, 0, 0},
     {"secret-file", "FILE", CLI_VERB_ALL, "a file with the secret", take_secret, 0, 0, 0},
-    {"mutual-user", "NAME", CLI_VERB_ALL, "the name the target must prove", take_user, AT(options.session.mutual_name), 0, 0},
+    {"mutual-user", "NAME", CLI_VERB_ALL, "the name the target must prove", take_user,
+     AT(options.session.mutual_name), 0, 0},
     {"mutual-secret", "S", CLI_VERB_ALL, "the target's secret", take_secret, 0, 0, 0},
     {"mutual-secret-file", "FILE", CLI_VERB_ALL, "a file with the target's secret", take_secret, 0, 0, 0},
-    {"chap-algorithms", "md5,sha1,sha256,sha3-256", CLI_VERB_ALL, "which to offer, best first", take_chap_algorithms, 0, 0, 0},
+    {"chap-algorithms", "md5,sha1,sha256,sha3-256", CLI_VERB_ALL, "which to offer, best first",
+     take_chap_algorithms, 0, 0, 0},
     {"initiator-name", "NAME", CLI_VERB_ALL, "who we are (iqn., eui. or naa.)", take_initiator_name, 0, 0, 0},
     {"isid", "HEX", CLI_VERB_ALL, "initiator session id, twelve digits", take_isid, 0, 0, 0},
     {"header-digest", "none,crc32c", CLI_VERB_ALL, "which to offer, best first", take_digests,
@@ -255,13 +260,15 @@ static const struct option_row rows[] = {
      AT(options.session.keys.immediate_data), 0, 0},
     {"first-burst", "SIZE", CLI_VERB_ALL, "most unsolicited data of a command", take_size32,
      AT(options.session.keys.first_burst_length), 512, SEGMENT_MAX},
-    {"max-burst", "SIZE", CLI_VERB_ALL, "most data of one sequence", take_size32, AT(options.session.keys.max_burst_length), 512,
-     SEGMENT_MAX},
+    {"max-burst", "SIZE", CLI_VERB_ALL, "most data of one sequence", take_size32,
+     AT(options.session.keys.max_burst_length), 512, SEGMENT_MAX},
     {"max-recv", "SIZE", CLI_VERB_ALL, "longest data segment we take", take_size32,
      AT(options.session.keys.max_recv_data_segment_length), 512, SEGMENT_MAX},
     {"io", "uring|epoll|auto", CLI_VERB_ALL, "how to reach the kernel", take_io, 0, 0, 0},
-    {"timeout", "D", CLI_VERB_ALL, "longest time for a command, 0 for any", take_duration, AT(options.command_timeout_ns), 0, 0},
-    {"connect-timeout", "D", CLI_VERB_ALL, "longest time for a connection", take_duration, AT(options.connect_timeout_ns), 0, 0},
+    {"timeout", "D", CLI_VERB_ALL, "longest time for a command, 0 for any", take_duration,
+     AT(options.command_timeout_ns), 0, 0},
+    {"connect-timeout", "D", CLI_VERB_ALL, "longest time for a connection", take_duration,
+     AT(options.connect_timeout_ns), 0, 0},
     {"replacement-timeout", "D", CLI_VERB_ALL, "how long a cut may last before commands fail", take_duration,
      AT(options.replacement_timeout_ns), 0, 0},
     {"log-level", "LEVEL", CLI_VERB_ALL, "error, warn, info or debug", take_log_level, 0, 0, 0},
@@ -274,7 +281,8 @@ void cli_options_help(uint32_t verb_bits)
 {
     for (size_t i = 0; i < ROW_COUNT; i++) {
         char left[64];
-        snprintf(left, sizeof(left), "--%s%s%s", rows[i].name, rows[i].value ? " " : "", rows[i].value ? rows[i].value : "");
+        snprintf(left, sizeof(left), "--%s%s%s", rows[i].name, rows[i].value ? " " : "",
+                 rows[i].value ? rows[i].value : "");
         if (rows[i].verbs & verb_bits)
             printf("  %-42s %s\n", left, rows[i].help);
     }
@@ -315,7 +323,8 @@ static int check_together(const struct cli *cli)
 {
     const struct key_config *keys = &cli->options.session.keys;
     if (keys->first_burst_length > keys->max_burst_length)
-        return cli_misuse("--first-burst %u is more than --max-burst %u", keys->first_burst_length, keys->max_burst_length);
+        return cli_misuse("--first-burst %u is more than --max-burst %u", keys->first_burst_length,
+                          keys->max_burst_length);
     if (cli->verb->bit == CLI_VERB_INQ && cli->has_vpd && cli->all)
         return cli_misuse("inq takes --vpd or --all, not both");
     if (cli->verb->bit == CLI_VERB_SCSI && cli->in && cli->out)

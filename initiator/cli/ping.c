@@ -6,7 +6,8 @@
 #include "common/base/units.h"
 #include "initiator/cli/cli.h"
 
-/* NOPs belong to a session with a target (a discovery session need not answer them): a bare portal is asked for one. */
+/* NOPs belong to a session with a target (a discovery session need not answer them): a bare portal is asked
+ * for one. */
 static int first_target(struct cli *cli, struct lnt_url *url)
 {
     struct list_node targets;
@@ -29,7 +30,8 @@ static int ping_all(struct cli *cli, struct lnt_client *client, const char *port
         uint64_t ns;
         int err = lnt_ping(client, &ns);
         if (err)
-            return cli_failed("%s: no answer to ping %" PRIu64 ": %s", portal, n, cli_reason(client, err, why, sizeof(why)));
+            return cli_failed("%s: no answer to ping %" PRIu64 ": %s", portal, n,
+                              cli_reason(client, err, why, sizeof(why)));
         printf("answer from %s: seq=%" PRIu64 " time=%.3f ms\n", portal, n, (double)ns / 1e6);
         fflush(stdout);
         least = ns < least ? ns : least;

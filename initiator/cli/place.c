@@ -25,7 +25,8 @@ void place_failed(struct place *place, const char *fmt, ...)
 
 int place_init(struct place *place, struct cli *cli, const char *text)
 {
-    *place = (struct place){.cli = cli, .name = text, .file = IO_NONE, .fd = -1, .block_size = 1, .max_len = UINT32_MAX};
+    *place = (struct place){
+        .cli = cli, .name = text, .file = IO_NONE, .fd = -1, .block_size = 1, .max_len = UINT32_MAX};
     place->is_lun = lnt_url_is(text);
     if (!place->is_lun)
         /* "http://..." is a slip, not the name of a file. */
@@ -79,8 +80,8 @@ int place_open_source(struct place *place)
 
 static int too_small(const struct place *place, uint64_t len)
 {
-    return cli_failed("%s is too small: it has %llu bytes, the source %llu", place->name, (unsigned long long)place->size,
-                      (unsigned long long)len);
+    return cli_failed("%s is too small: it has %llu bytes, the source %llu", place->name,
+                      (unsigned long long)place->size, (unsigned long long)len);
 }
 
 /* Nothing is truncated before everything else about the file is known to be right. */
@@ -96,7 +97,8 @@ static int open_destination_file(struct place *place, uint64_t len)
     if (place->is_device)
         return place->size < len ? too_small(place, len) : 0;
     if (ftruncate(place->fd, 0) < 0 || ftruncate(place->fd, (off_t)len) < 0 || fstat(place->fd, &st) < 0)
-        return cli_failed("cannot make %s %llu bytes long: %s", place->name, (unsigned long long)len, strerror(errno));
+        return cli_failed("cannot make %s %llu bytes long: %s", place->name, (unsigned long long)len,
+                          strerror(errno));
     place->size = len;
     place->starts_empty = true;
     return 0;
@@ -112,14 +114,23 @@ int place_open_destination(struct place *place, uint64_t len)
     return code;
 }
 
+void place_other_session(struct place *second)
+{
+    second->cli->options.session.isid[5] ^= 1; /* a bit of the qualifier */
+}
+
 bool place_same(const struct place *a, const struct place *b)
 {
     struct stat x, y;
+    if (a->is_lun && b->is_lun) /* by their words: one disk under two names is not found out */
+        return a->url.lun == b->url.lun && strcmp(a->url.target, b->url.target) == 0 &&
+               strcmp(a->url.portal, b->url.portal) == 0;
     if (a->is_lun || b->is_lun)
         return false;
     if (stat(a->name, &x) < 0 || stat(b->name, &y) < 0)
         return false;
-    return S_ISBLK(x.st_mode) && S_ISBLK(y.st_mode) ? x.st_rdev == y.st_rdev : x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    return S_ISBLK(x.st_mode) && S_ISBLK(y.st_mode) ? x.st_rdev == y.st_rdev
+                                                    : x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
 void place_close(struct place *place)
@@ -149,7 +160,8 @@ bool place_next_data(const struct place *place, uint64_t offset, uint64_t *start
         return true;
     off_t data = lseek(place->fd, (off_t)offset, SEEK_DATA);
     if (data < 0)
-        return errno != ENXIO; /* ENXIO: no data any more; others: a file system that does not know, so all is data */
+        return errno !=
+               ENXIO; /* ENXIO: no data any more; others: a file system that does not know, so all is data */
     off_t hole = lseek(place->fd, data, SEEK_HOLE);
     *start = (uint64_t)data;
     if (hole > data && (uint64_t)hole < place->size)

@@ -1,13 +1,13 @@
-/* A place is what `copy` and `verify` read and write: a file, a block device, or a LUN behind a URL. Operations on it are
- * asynchronous, as many at once as the caller has struct place_op for. */
+/* A place is what `copy` and `verify` read and write: a file, a block device, or a LUN behind a URL.
+ * Operations on it are asynchronous, as many at once as the caller has struct place_op for. */
 #ifndef LUNETTE_INITIATOR_CLI_PLACE_H
 #define LUNETTE_INITIATOR_CLI_PLACE_H
 
 #include "initiator/cli/cli.h"
 
-/* How zeros get onto a LUN, best first; a target that refuses one makes us take the next. UNMAP is not among them: a target
- * may leave parts of the range as they were (granularity, alignment), while WRITE SAME with its UNMAP bit has to end with
- * zeros either way (SBC-3 5.44). */
+/* How zeros get onto a LUN, best first; a target that refuses one makes us take the next. UNMAP is not among
+ * them: a target may leave parts of the range as they were (granularity, alignment), while WRITE SAME with
+ * its UNMAP bit has to end with zeros either way (SBC-3 5.44). */
 enum place_zero { PLACE_ZERO_SAME_UNMAP, PLACE_ZERO_SAME, PLACE_ZERO_WRITE };
 
 struct place {
@@ -25,13 +25,15 @@ struct place {
     enum place_zero zero_method;
     uint8_t *zeros; /* owned, PLACE_ZEROS_LEN bytes */
     /* file */
-    io_handle file;   /* owned */
-    int fd;           /* owned: for what io has no words for (holes, truncation) */
+    io_handle file; /* owned */
+    int fd;         /* owned: for what io has no words for (holes, truncation) */
     bool is_device;
     bool starts_empty; /* a regular file just truncated: what is not written reads as zeros */
 };
 
 #define PLACE_ZEROS_LEN 65536u
+
+enum place_op_kind { PLACE_OP_READ, PLACE_OP_WRITE, PLACE_OP_ZERO };
 
 struct place_op {
     void (*done)(struct place_op *op); /* from io_run; op->failed tells, place->why has the words */
@@ -39,7 +41,7 @@ struct place_op {
     bool failed;
     /* the operation's own */
     struct place *place;
-    enum { PLACE_OP_READ, PLACE_OP_WRITE, PLACE_OP_ZERO } kind;
+    enum place_op_kind kind;
     uint8_t *buf;
     uint64_t offset, left; /* bytes still to do */
     uint64_t step;         /* bytes of the command that is out */
@@ -53,9 +55,13 @@ struct place_op {
 int place_init(struct place *place, struct cli *cli, const char *text);
 /* 0, or CLI_FAILED (connection, login) or CLI_MISUSE (no such file) after a message. */
 int place_open_source(struct place *place);
-/* Opens the destination and sees that `len` bytes fit. A regular file is created, and truncated to zeros of that length. */
+/* Opens the destination and sees that `len` bytes fit. A regular file is created, and truncated to zeros of
+ * that length. */
 int place_open_destination(struct place *place, uint64_t len);
-/* True when both are one file. */
+/* Before the second of two places is opened: two sessions of one initiator name and ISID are one nexus, and
+ * where both go to the same target, each login would end the other's session (RFC 7143 6.3.5). */
+void place_other_session(struct place *second);
+/* True when both are one file or one LUN. */
 bool place_same(const struct place *a, const struct place *b);
 /* No operation may be out. */
 void place_close(struct place *place);
@@ -70,8 +76,8 @@ int place_read_wait(struct place *place, uint8_t *buf, uint64_t offset, uint32_t
 int place_write_wait(struct place *place, uint8_t *buf, uint64_t offset, uint32_t len);
 /* Everything written is on stable media. 0, or CLI_FAILED after a message. */
 int place_sync(struct place *place);
-/* Where data begins at or after `offset`, and where it ends: file holes are known, everything else is data. False: only
- * holes up to the end. */
+/* Where data begins at or after `offset`, and where it ends: file holes are known, everything else is data.
+ * False: only holes up to the end. */
 bool place_next_data(const struct place *place, uint64_t offset, uint64_t *start, uint64_t *end);
 /* Keeps the first failure. */
 void place_failed(struct place *place, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -8,7 +8,8 @@
 #include "common/scsi/cdb.h"
 #include "common/scsi/sense.h"
 
-#define ZERO_STEP_MAX (16u << 20) /* bytes of one WRITE SAME: a disk without a quick way must stay within the time-out */
+#define ZERO_STEP_MAX                                                                                        \
+    (16u << 20) /* bytes of one WRITE SAME: a disk without a quick way must stay within the time-out */
 
 static void op_next(struct place_op *op);
 
@@ -64,7 +65,8 @@ static void lun_done(struct lnt_command *command)
         bool good = !command->error && command->scsi.status == SCSI_STATUS_GOOD;
         place_failed(op->place, "cannot %s %s at byte %llu: %s", op_words[op->kind], op->place->name,
                      (unsigned long long)op->offset,
-                     good ? "the target left bytes out" : cli_command_reason(op->place->client, command, why, sizeof(why)));
+                     good ? "the target left bytes out"
+                          : cli_command_reason(op->place->client, command, why, sizeof(why)));
         op_end(op, true);
     }
 }
@@ -77,11 +79,11 @@ static void lun_transfer(struct place_op *op)
     op->step = len;
     op->vec = (struct io_vec){op->buf, len};
     if (op->kind == PLACE_OP_READ)
-        lnt_command_read(&op->command, place->url.lun, op->offset / place->block_size, len / place->block_size,
-                         place->block_size, &op->vec, 1);
+        lnt_command_read(&op->command, place->url.lun, op->offset / place->block_size,
+                         len / place->block_size, place->block_size, &op->vec, 1);
     else
-        lnt_command_write(&op->command, place->url.lun, op->offset / place->block_size, len / place->block_size,
-                          place->block_size, &op->vec, 1, false);
+        lnt_command_write(&op->command, place->url.lun, op->offset / place->block_size,
+                          len / place->block_size, place->block_size, &op->vec, 1, false);
 }
 
 static void lun_zero(struct place_op *op)
@@ -92,7 +94,8 @@ static void lun_zero(struct place_op *op)
     uint64_t most = op->method == PLACE_ZERO_WRITE ? PLACE_ZEROS_LEN : ZERO_STEP_MAX;
     if (op->method == PLACE_ZERO_WRITE && most > place->max_len)
         most = place->max_len;
-    if (op->method != PLACE_ZERO_WRITE && place->disk.max_write_same_blocks && place->disk.max_write_same_blocks < most / block)
+    if (op->method != PLACE_ZERO_WRITE && place->disk.max_write_same_blocks &&
+        place->disk.max_write_same_blocks < most / block)
         most = place->disk.max_write_same_blocks * block;
     uint64_t len = op->left < most ? op->left : most;
     len -= len % block;
@@ -100,7 +103,8 @@ static void lun_zero(struct place_op *op)
     uint32_t blocks = (uint32_t)(len / block);
     if (op->method == PLACE_ZERO_WRITE) {
         op->vec = (struct io_vec){place->zeros, (size_t)len};
-        lnt_command_write(&op->command, place->url.lun, op->offset / block, blocks, block, &op->vec, 1, false);
+        lnt_command_write(&op->command, place->url.lun, op->offset / block, blocks, block, &op->vec, 1,
+                          false);
         return;
     }
     uint8_t cdb[CDB_LEN_MAX];
@@ -172,7 +176,8 @@ static void op_next(struct place_op *op)
     lnt_client_submit(op->place->client, &op->command);
 }
 
-static void op_start(struct place *place, struct place_op *op, int kind, uint8_t *buf, uint64_t offset, uint64_t len)
+static void op_start(struct place *place, struct place_op *op, enum place_op_kind kind, uint8_t *buf,
+                     uint64_t offset, uint64_t len)
 {
     op->place = place;
     op->kind = kind;
@@ -209,7 +214,7 @@ static void wait_over(struct place_op *op)
     *(bool *)op->owner = true;
 }
 
-static int wait_for(struct place *place, int kind, uint8_t *buf, uint64_t offset, uint32_t len)
+static int wait_for(struct place *place, enum place_op_kind kind, uint8_t *buf, uint64_t offset, uint32_t len)
 {
     bool over = false;
     struct place_op op = {.done = wait_over, .owner = &over};

@@ -34,7 +34,8 @@ void progress_show(struct progress *progress, uint64_t done, uint64_t now_ns)
     /* \033[K: what a longer line before left behind. */
     fprintf(stderr, "\r[%s] %3u %%  %s  %s/s  %lu:%02lu left\033[K", bar, (unsigned)(part * 100),
             units_format_size(done, done_text, sizeof(done_text)),
-            units_format_size((uint64_t)rate >> 20 << 20, rate_text, sizeof(rate_text)), left / 60, left % 60);
+            units_format_size((uint64_t)rate >> 20 << 20, rate_text, sizeof(rate_text)), left / 60,
+            left % 60);
     fflush(stderr);
     progress->shown_ns = now_ns;
     progress->drawn = true;

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 struct progress {
-    uint64_t total;               /* bytes */
+    uint64_t total;                /* bytes */
     uint64_t started_ns, shown_ns; /* io_now's clock */
     bool on, drawn;
 };
@@ -16,8 +16,8 @@ void progress_start(struct progress *progress, uint64_t total, uint64_t now_ns);
 void progress_show(struct progress *progress, uint64_t done, uint64_t now_ns);
 void progress_end(struct progress *progress); /* leaves the line */
 
-/* From now on SIGINT and SIGTERM end the process with 130 and 143. While somebody asks, the first one only raises the flag;
- * waiting for a connection, say, cannot ask. */
+/* From now on SIGINT and SIGTERM end the process with 130 and 143. While somebody asks, the first one only
+ * raises the flag; waiting for a connection, say, cannot ask. */
 void interrupt_catch(void);
 void interrupt_ask(bool on);
 bool interrupted(void);

@@ -44,7 +44,8 @@ static int prepare(const struct cli *cli, struct scsi_request *r)
     const char *text = cli->operand[1];
     int len = cli_hex_parse(text, r->cdb, sizeof(r->cdb));
     if (len <= 0)
-        return cli_misuse("\"%s\" is no CDB: 1 to %u bytes as pairs of hexadecimal digits", text, INI_CDB_MAX);
+        return cli_misuse("\"%s\" is no CDB: 1 to %u bytes as pairs of hexadecimal digits", text,
+                          INI_CDB_MAX);
     r->cdb_len = (uint16_t)len;
     uint64_t in = 0;
     if (cli->in && units_parse_u64(cli->in, 0, SCSI_DATA_MAX, &in) < 0)
@@ -65,7 +66,8 @@ static int clear_attentions(struct lnt_client *client, int32_t lun)
     command.repeatable = true;
     int err = lnt_execute(client, &command);
     char why[600];
-    return err ? cli_failed("%s", cli_reason(client, err, why, sizeof(why))) : 0; /* its status is not the user's question */
+    return err ? cli_failed("%s", cli_reason(client, err, why, sizeof(why)))
+               : 0; /* its status is not the user's question */
 }
 
 static int send_command(struct lnt_client *client, int32_t lun, struct scsi_request *r)
@@ -73,7 +75,8 @@ static int send_command(struct lnt_client *client, int32_t lun, struct scsi_requ
     struct io_vec in = {r->data, r->in_len}, out = {r->data, r->out_len};
     struct lnt_command command;
     char why[600];
-    lnt_command_cdb(&command, lun, r->cdb, r->cdb_len, r->in_len ? &in : NULL, r->in_len, r->out_len ? &out : NULL, r->out_len);
+    lnt_command_cdb(&command, lun, r->cdb, r->cdb_len, r->in_len ? &in : NULL, r->in_len,
+                    r->out_len ? &out : NULL, r->out_len);
     int err = lnt_execute(client, &command);
     if (err)
         return cli_failed("%s", cli_reason(client, err, why, sizeof(why)));

@@ -1,5 +1,5 @@
-/* CHAP secrets: from options, files and the environment into the session's options. They are never printed, and every copy
- * made here is wiped. */
+/* CHAP secrets: from options, files and the environment into the session's options. They are never printed,
+ * and every copy made here is wiped. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -33,7 +33,8 @@ int cli_secret_file(const char *what, const char *path, uint8_t *out, uint32_t *
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return cli_misuse("%s: cannot open %s: %s", what, path, strerror(errno));
-    uint8_t bytes[CHAP_SECRET_LEN_MAX + 3]; /* "\r\n" behind the longest, and one more to see that it is too long */
+    uint8_t bytes[CHAP_SECRET_LEN_MAX +
+                  3]; /* "\r\n" behind the longest, and one more to see that it is too long */
     int64_t len = cli_read_all(fd, bytes, sizeof(bytes));
     int error = errno;
     close(fd);
@@ -65,9 +66,11 @@ int cli_secrets_complete(struct cli *cli)
     if (code)
         return code;
     if (session->chap_name[0] && session->chap_secret_len == 0)
-        return cli_misuse("--user %s needs a secret: --secret-file, --secret or " ENV_SECRET, session->chap_name);
+        return cli_misuse("--user %s needs a secret: --secret-file, --secret or " ENV_SECRET,
+                          session->chap_name);
     if (session->mutual_name[0] && session->mutual_secret_len == 0)
-        return cli_misuse("--mutual-user %s needs a secret: --mutual-secret-file, --mutual-secret or " ENV_MUTUAL_SECRET,
-                          session->mutual_name);
+        return cli_misuse(
+            "--mutual-user %s needs a secret: --mutual-secret-file, --mutual-secret or " ENV_MUTUAL_SECRET,
+            session->mutual_name);
     return 0;
 }

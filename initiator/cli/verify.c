@@ -82,7 +82,8 @@ static void pair_go(struct pair *pair)
     verify->busy++;
     pair->reading = 2;
     for (int i = 0; i < 2; i++)
-        place_read(&verify->side[i], &pair->op[i], pair->buf[i], pair->offset, whole_blocks(&verify->side[i], pair->len));
+        place_read(&verify->side[i], &pair->op[i], pair->buf[i], pair->offset,
+                   whole_blocks(&verify->side[i], pair->len));
 }
 
 static int pairs_new(struct verify *verify)
@@ -91,7 +92,8 @@ static int pairs_new(struct verify *verify)
     /* 64 KiB is a multiple of every usual block size; an unusual one decides alone. */
     uint32_t len = BUFFERS_MAX / 2 / depth / 65536 * 65536;
     len = len > CHUNK_LEN ? CHUNK_LEN : len < 65536 ? 65536 : len;
-    uint32_t unit = verify->side[0].block_size > verify->side[1].block_size ? verify->side[0].block_size : verify->side[1].block_size;
+    uint32_t unit = verify->side[0].block_size > verify->side[1].block_size ? verify->side[0].block_size
+                                                                            : verify->side[1].block_size;
     if (len % unit || len % verify->side[0].block_size || len % verify->side[1].block_size)
         len = verify->side[0].block_size * verify->side[1].block_size;
     verify->chunk_len = len;
@@ -125,8 +127,8 @@ static void run_pairs(struct verify *verify)
     progress_end(&progress);
 }
 
-/* A file that was copied to a larger disk is the usual case: only what the file has is compared. A file that goes on where
- * the other side has ended differs there. */
+/* A file that was copied to a larger disk is the usual case: only what the file has is compared. A file that
+ * goes on where the other side has ended differs there. */
 static void choose_size(struct verify *verify)
 {
     int longer = verify->side[0].size > verify->side[1].size ? 0 : 1;
@@ -150,7 +152,8 @@ static int run_verify(struct verify *verify)
         printf("first difference at byte %llu\n", (unsigned long long)verify->difference);
         return CLI_FAILED;
     }
-    printf("equal: %llu bytes (%s)\n", (unsigned long long)verify->size, units_format_size(verify->size, size, sizeof(size)));
+    printf("equal: %llu bytes (%s)\n", (unsigned long long)verify->size,
+           units_format_size(verify->size, size, sizeof(size)));
     return CLI_DONE;
 }
 
@@ -166,8 +169,11 @@ int verb_verify(struct cli *cli)
     if (!code)
         code = cli_start(cli);
     interrupt_catch();
-    for (int i = 0; i < 2 && !code; i++)
-        code = place_open_source(&verify.side[i]);
+    if (!code)
+        code = place_open_source(&verify.side[0]);
+    place_other_session(&verify.side[1]);
+    if (!code)
+        code = place_open_source(&verify.side[1]);
     if (!code)
         code = run_verify(&verify);
     for (int i = 0; i < 2; i++)
