@@ -104,6 +104,8 @@
       X(PROTECT, 1, 5, 3) X(ANCHOR, 1, 4, 1) X(UNMAP, 1, 3, 1) X(NDOB, 1, 0, 1) CDB_LBA_64 CDB_TAIL_16)              \
     C(READ_CAPACITY_16, 0x9e, 0x10, 16, IN, "READ CAPACITY(16)",                                                     \
       X(SA, 1, 0, 5) CDB_LBA_64 X(ALLOC, 10, 0, 32) X(PMI, 14, 0, 1) X(CONTROL, 15, 0, 8))                           \
+    C(GET_LBA_STATUS, 0x9e, 0x12, 16, IN, "GET LBA STATUS",                                                          \
+      X(SA, 1, 0, 5) CDB_LBA_64 X(ALLOC, 10, 0, 32) X(CONTROL, 15, 0, 8))                                            \
     C(REPORT_LUNS, 0xa0, CDB_NO_SA, 12, IN, "REPORT LUNS",                                                           \
       X(SELECT_REPORT, 2, 0, 8) X(ALLOC, 6, 0, 32) X(CONTROL, 11, 0, 8))                                             \
     C(REPORT_OPCODES, 0xa3, 0x0c, 12, IN, "REPORT SUPPORTED OPERATION CODES",                                        \

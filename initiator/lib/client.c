@@ -8,6 +8,8 @@
 #include "common/scsi/sense.h"
 #include "initiator/lib/client.h"
 
+enum { TMF_ABORT_TASK = 1, TMF_LUN_RESET = 5 }; /* RFC 7143 11.5.1 */
+
 /* ---- commands ---- */
 
 static void command_done(struct lnt_command *command, int error)
@@ -25,6 +27,9 @@ static void client_submit_waiting(struct lnt_client *c)
         struct lnt_command *command = list_first(&c->waiting, struct lnt_command, node);
         list_remove(&command->node);
         command->scsi.owner = command;
+        /* Time counts from each submission to a target: what a cut takes is the replacement time-out's business. */
+        command->deadline_ns =
+            c->options.command_timeout_ns ? io_now(c->io) + c->options.command_timeout_ns : UINT64_MAX;
         int err = ini_submit(c->session, &command->scsi);
         if (err == ERR_CLOSED) { /* the session is on its way down: the next one takes it */
             list_push_front(&c->waiting, &command->node);
@@ -46,10 +51,12 @@ void lnt_client_submit(struct lnt_client *c, struct lnt_command *command)
     command->attempts = 0;
     command->error = 0;
     command->timed_out = false;
-    command->deadline_ns = c->options.command_timeout_ns ? io_now(c->io) + c->options.command_timeout_ns : UINT64_MAX;
+    command->deadline_ns = UINT64_MAX;
     list_push_back(&c->waiting, &command->node);
     if (c->state == LNT_UP)
         client_submit_waiting(c);
+    else if (c->state == LNT_FAILED || c->state == LNT_CLOSED)
+        client_post_flush(c); /* the answer comes from there: submitting never calls done before it returns */
     client_arm_timer(c);
 }
 
@@ -86,7 +93,11 @@ static void client_command_ended(struct lnt_client *c, struct lnt_command *comma
         }
         break;
     case INI_DONE_ABORTED:
-        command_done(command, command->timed_out ? ERR_TIMEOUT : ERR_CANCELLED);
+        /* A LOGICAL UNIT RESET takes others along with the late one: those go again. */
+        if (!command->timed_out && command->repeatable)
+            list_push_back(&c->waiting, &command->node);
+        else
+            command_done(command, command->timed_out ? ERR_TIMEOUT : ERR_CANCELLED);
         break;
     case INI_DONE_LOST:
         if (command->timed_out)
@@ -99,7 +110,7 @@ static void client_command_ended(struct lnt_client *c, struct lnt_command *comma
     }
 }
 
-static void client_fail_waiting(struct lnt_client *c, int error)
+void client_fail_waiting(struct lnt_client *c, int error)
 {
     struct list_node *node;
     while ((node = list_pop_front(&c->waiting)))
@@ -220,7 +231,7 @@ void client_events(struct lnt_client *c)
             c->ping_ns = event.value_ns;
             break;
         case INI_EVENT_TMF_DONE:
-            c->abort_sent_ns = 0;
+            c->abort_sent_ns = 0; /* if the late command is still there, the next tick goes further */
             break;
         case INI_EVENT_CLOSED:
             if (c->was_up && event.reason && event.reason[0] && !c->closing)
@@ -289,6 +300,7 @@ void client_session_over(struct lnt_client *c)
     io_close(c->io, c->sock);
     c->sock = IO_NONE;
     c->abort_sent_ns = 0;
+    c->late_step = 0;
     client_wait_or_give_up(c, err);
 }
 
@@ -347,26 +359,33 @@ void client_arm_timer(struct lnt_client *c)
     io_timer_arm(c->io, &c->timer, deadline);
 }
 
-/* The oldest command is late: abort it; if even that is not answered, the connection goes. */
+/* The oldest command is late: abort it, then reset its logical unit; when it is still there after both, the connection
+ * goes. Each step has the answer to the one before, or waited long enough for it. */
 static void client_check_late(struct lnt_client *c, uint64_t now)
 {
-    if (c->abort_sent_ns) {
-        if (now >= c->abort_sent_ns + LNT_ABORT_WAIT_NS) {
-            client_set_error(c, "the target answers neither the command nor its abort");
-            c->broken_err = ERR_TIMEOUT;
-            client_break(c);
-        }
+    struct lnt_command *late = list_first(&c->active, struct lnt_command, node);
+    uint32_t tag;
+    if (!late || now < late->deadline_ns) {
+        c->late_step = 0;
+        c->abort_sent_ns = 0;
         return;
     }
-    struct lnt_command *late = list_first(&c->active, struct lnt_command, node);
-    if (!late || now < late->deadline_ns)
+    if (c->abort_sent_ns && now < c->abort_sent_ns + LNT_ABORT_WAIT_NS)
         return;
-    uint32_t tag;
     late->timed_out = true;
-    if (ini_task_management(c->session, 1, late->scsi.lun, &late->scsi, &tag) == 0)
-        c->abort_sent_ns = now;
-    else
+    c->late_step++;
+    int err = ERR_TIMEOUT;
+    if (c->late_step == 1)
+        err = ini_task_management(c->session, TMF_ABORT_TASK, late->scsi.lun, &late->scsi, &tag);
+    else if (c->late_step == 2)
+        err = ini_task_management(c->session, TMF_LUN_RESET, late->scsi.lun, NULL, &tag);
+    if (err) {
+        client_set_error(c, "the target answers neither a command nor its abort");
+        c->broken_err = ERR_TIMEOUT;
         client_break(c);
+        return;
+    }
+    c->abort_sent_ns = now;
     client_want_flush(c);
 }
 
@@ -375,7 +394,8 @@ void client_tick(struct lnt_client *c)
     uint64_t now = io_now(c->io);
     if (c->state == LNT_WAITING && now >= c->next_try_ns) {
         client_connect(c);
-    } else if (c->state == LNT_CONNECTING && now >= c->attempt_started_ns + c->options.connect_timeout_ns) {
+    } else if (c->state == LNT_CONNECTING && c->options.connect_timeout_ns &&
+               now >= c->attempt_started_ns + c->options.connect_timeout_ns) {
         io_cancel(c->io, &c->connect_op);
     } else if (c->session && (c->state == LNT_LOGIN || c->state == LNT_UP)) {
         ini_tick(c->session);

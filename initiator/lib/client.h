@@ -10,7 +10,7 @@
 #define LNT_BACKOFF_MIN_NS  50000000ull
 #define LNT_BACKOFF_MAX_NS  2000000000ull
 #define LNT_BUSY_DELAY_NS   20000000ull          /* before a command that met BUSY or TASK SET FULL goes again */
-#define LNT_ABORT_WAIT_NS   5000000000ull        /* for the answer to ABORT TASK */
+#define LNT_ABORT_WAIT_NS   5000000000ull        /* for the answer to a task management function */
 #define LNT_ATTEMPTS_MAX    64u                  /* retries after unit attentions and busy, not after cuts */
 #define LNT_FIRST_TRIES_MAX 16u                  /* connections cut during the very first login */
 
@@ -52,7 +52,8 @@ struct lnt_client {
     bool was_up, closing, discovery;
     uint32_t first_tries;
     uint64_t lost_since_ns, next_try_ns, backoff_ns, attempt_started_ns, retry_at_ns;
-    uint64_t abort_sent_ns;
+    uint64_t abort_sent_ns; /* a task management function of ours is on its way; 0: none */
+    uint8_t late_step;      /* functions tried for the oldest late command: 1 ABORT TASK, 2 LOGICAL UNIT RESET too */
     uint64_t reconnects;
     char error[LNT_ERROR_MAX];
 
@@ -79,6 +80,7 @@ void client_events(struct lnt_client *c);
 void client_session_over(struct lnt_client *c);
 void client_connect_failed(struct lnt_client *c, int err, const char *what);
 void client_tick(struct lnt_client *c);
+void client_fail_waiting(struct lnt_client *c, int error);
 /* discover.c */
 void client_take_targets(struct lnt_client *c, const uint8_t *text, uint32_t len);
 

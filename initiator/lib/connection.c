@@ -32,6 +32,7 @@ void client_break(struct lnt_client *c)
         return;
     c->shut = true;
     io_shutdown(c->io, c->sock);
+    client_post_flush(c); /* settles it if no operation is out whose end would */
 }
 
 static void connection_broken(struct lnt_client *c, int err)
@@ -136,6 +137,9 @@ static void connection_flush(struct io_post *post)
     c->flush_posted = false;
     if (!c->close_pending) {
         connection_send(c);
+        connection_settle(c);
+        if (c->state == LNT_FAILED || c->state == LNT_CLOSED)
+            client_fail_waiting(c, ERR_CLOSED); /* submitted when nobody could take it any more */
         return;
     }
     c->close_pending = false;
@@ -163,6 +167,8 @@ void client_want_flush(struct lnt_client *c)
 static void connection_connected(struct io_op *op)
 {
     struct lnt_client *c = container_of(op, struct lnt_client, connect_op);
+    if (op->result == ERR_CANCELLED && !c->closing)
+        op->result = ERR_TIMEOUT; /* it was our timer that cancelled */
     if (op->result < 0) {
         char text[IO_ADDR_TEXT_MAX], what[LNT_ERROR_MAX];
         snprintf(what, sizeof what, "cannot connect to %s: %s", addr_format(&op->addr, text, sizeof text),

@@ -163,7 +163,7 @@ static int probe_pages(struct lnt_client *c, int32_t lun, struct lnt_disk *disk)
     if (got > 0 && vpd_page_decode(vpd_page_find(VPD_PROVISIONING), data, (size_t)got, &provisioning)) {
         disk->can_unmap = provisioning.lbpu;
         disk->can_write_same = provisioning.lbpws;
-        disk->reads_zeros = disk->reads_zeros || provisioning.lbprz;
+        disk->reads_zeros = disk->reads_zeros || (provisioning.lbprz & 1); /* 010b promises another pattern */
     }
     if (got >= 0)
         got = probe_page(c, lun, VPD_SERIAL, data, sizeof data);

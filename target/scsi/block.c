@@ -167,9 +167,8 @@ void cmd_write_same(struct scsi_reactor *r, struct scsi_task *task)
     }
     if (!block_begin(r, task))
         return;
-    if (task->blocks == 0) /* WSNZ is 0: to the end, as far as the limit allows */
-        task->blocks = task->itl->view->blocks - task->lba;
-    if (task->blocks > LIMIT_WRITE_SAME_BYTES / block) {
+    /* WSNZ: 0 blocks do not mean "to the end". */
+    if (task->blocks == 0 || task->blocks > LIMIT_WRITE_SAME_BYTES / block) {
         task_bad_cdb(r, task, CDB_F_COUNT);
         return;
     }

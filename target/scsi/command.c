@@ -21,6 +21,7 @@ const struct scsi_command_def scsi_commands[CDB_COMMAND_COUNT] = {
     ROW(REPORT_TMFS, 0, cmd_report_tmfs, NULL),
     ROW(READ_CAPACITY_10, CMD_MEDIUM, cmd_read_capacity_10, NULL),
     ROW(READ_CAPACITY_16, CMD_MEDIUM, cmd_read_capacity_16, NULL),
+    ROW(GET_LBA_STATUS, CMD_MEDIUM, cmd_get_lba_status, NULL),
     ROW(READ_6, READS, cmd_read, NULL),
     ROW(READ_10, READS, cmd_read, NULL),
     ROW(READ_12, READS, cmd_read, NULL),

@@ -118,8 +118,7 @@ struct scsi_nexus {
     struct scsi_itl *none;    /* where commands to absent LUNs and to the well-known LU run; owned */
     struct scsi_itl *low[64]; /* by LUN, for those that have been used; borrowed from itls */
 };
-/* Unit attention POWER ON / nexus loss rules: a new nexus gets exactly one unit attention per LU (29/01 for the first
- * contact since the LU appeared, or 29/07 after a nexus loss). */
+/* A new nexus gets exactly one unit attention from each LU: 29/00, power on or reset or what an initiator may take for it. */
 int scsi_nexus_open(struct scsi_reactor *r, struct scsi_nexus *nexus);
 /* Nexus loss: aborts all tasks (each comes back SCSI_READY_ABORTED with respond_aborted false). */
 void scsi_nexus_abort_all(struct scsi_nexus *nexus);

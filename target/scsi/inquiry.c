@@ -140,6 +140,7 @@ static size_t page_fields(const struct scsi_task *task, uint8_t page, struct per
     struct vpd_extended extended = {
         .headsup = 1, .ordsup = 1, .simpsup = 1, .v_sup = 1, .luiclr = 1, .max_sense_len = SCSI_SENSE_MAX};
     struct vpd_block_limits limits = {
+        .wsnz = 1,
         .optimal_granularity = physical,
         .optimal_transfer = info->optimal_io / block,
         .max_unmap_blocks = discard ? LIMIT_UNMAP_BLOCKS : 0,

@@ -11,7 +11,7 @@
 #define UA_BIT(name) (1u << UA_##name)
 /* Conditions that say "everything may be different": one of them is enough, and it covers what else a reset
  * changes. */
-#define UA_RESETS (UA_BIT(POWER_ON) | UA_BIT(POWER_ON_RESET) | UA_BIT(RESET) | UA_BIT(NEXUS_LOSS))
+#define UA_RESETS (UA_BIT(POWER_ON_RESET) | UA_BIT(RESET))
 
 void ua_raise(struct scsi_itl *itl, enum ua ua)
 {
@@ -53,31 +53,6 @@ bool ua_take(struct scsi_itl *itl, struct scsi_sense *out)
 }
 
 /* ---- ITLs ---- */
-
-/* FNV-1a over both port names and the LUN. A collision costs a nexus a less precise unit attention. */
-static uint64_t nexus_hash(const struct scsi_nexus *nexus, uint16_t number)
-{
-    uint64_t h = UINT64_C(14695981039346656037) ^ number;
-    const char *const names[] = {nexus->initiator_port, nexus->target_port};
-    for (size_t i = 0; i < 2; i++) {
-        for (const char *p = names[i]; *p; p++)
-            h = (h ^ (uint8_t)*p) * UINT64_C(1099511628211);
-        h = (h ^ 0xff) * UINT64_C(1099511628211);
-    }
-    return h | 1; /* 0 marks an empty place */
-}
-
-/* Remembers the nexus in a ring of fixed size: a forgotten one costs an initiator POWER ON instead of NEXUS
- * LOSS. */
-static bool view_seen(struct scsi_lu_view *view, uint64_t hash)
-{
-    for (uint32_t i = 0; i < VIEW_SEEN; i++) {
-        if (view->seen[i] == hash)
-            return true;
-    }
-    view->seen[view->seen_at++ % VIEW_SEEN] = hash;
-    return false;
-}
 
 /* Maps are sorted by number. */
 static const struct scsi_lun *map_find(const struct scsi_lun_map *map, uint16_t number)
@@ -159,7 +134,9 @@ enum itl_found itl_find(struct scsi_nexus *nexus, uint16_t number, struct scsi_i
         return ITL_NO_MEMORY;
     itl->number = number;
     itl->readonly = lun->readonly;
-    ua_raise(itl, view_seen(view, nexus_hash(nexus, number)) ? UA_NEXUS_LOSS : UA_POWER_ON);
+    /* The general code, for power on and for the loss of an earlier nexus alike: libiscsi's tools go on after this one
+     * and stop at 29/01 or 29/07. */
+    ua_raise(itl, UA_POWER_ON_RESET);
     if (number < sizeof nexus->low / sizeof nexus->low[0])
         nexus->low[number] = itl;
     *out = itl;

@@ -188,6 +188,21 @@ void cmd_read_capacity_16(struct scsi_reactor *r, struct scsi_task *task)
     task_reply(r, task, data, sizeof data, task_cdb(task, CDB_F_ALLOC));
 }
 
+/* Stores do not tell which blocks are backed: all count as mapped, which the standard allows. QEMU asks before it reads a
+ * thin LUN, and stumbles over a refusal. */
+void cmd_get_lba_status(struct scsi_reactor *r, struct scsi_task *task)
+{
+    enum { HEADER = 8, DESCRIPTOR = 16 };
+    uint64_t lba = task_cdb(task, CDB_F_LBA), blocks = task->itl->view->blocks;
+    if (!task_range(r, task, lba, 1))
+        return;
+    uint8_t data[HEADER + DESCRIPTOR] = {0};
+    be32_put(data, sizeof data - 4);
+    be64_put(data + HEADER, lba);
+    be32_put(data + HEADER + 8, blocks - lba > UINT32_MAX ? UINT32_MAX : (uint32_t)(blocks - lba));
+    task_reply(r, task, data, sizeof data, task_cdb(task, CDB_F_ALLOC));
+}
+
 /* ---- REPORT SUPPORTED ... ---- */
 
 #define TIMEOUTS_LEN 12u /* command timeouts descriptor: no timeouts are told */

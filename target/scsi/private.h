@@ -35,7 +35,6 @@ struct scsi_lu {
     _Atomic uint32_t changes;  /* changes under way */
 };
 
-#define VIEW_SEEN 64u
 struct scsi_lu_view {
     struct list_node node; /* scsi_reactor.views */
     struct scsi_lu *lu;    /* borrowed until scsi_lu_forget */
@@ -43,17 +42,12 @@ struct scsi_lu_view {
     uint32_t flags;
     struct list_node itls; /* scsi_itl.view_node */
     uint32_t tasks;        /* of this reactor, until they are over */
-    /* Hashes of nexuses that were here, newest last: one that comes back gets NEXUS LOSS instead of POWER ON. */
-    uint64_t seen[VIEW_SEEN];
-    uint32_t seen_at;
 };
 
 /* Unit attention conditions, in the order in which they are told (SAM-5 5.14.2: resets first). */
 #define UA_LIST(X)                                                                                                   \
-    X(POWER_ON, ASC_POWER_ON)                                                                                        \
     X(POWER_ON_RESET, ASC_POWER_ON_RESET)                                                                            \
     X(RESET, ASC_RESET_FUNCTION)                                                                                     \
-    X(NEXUS_LOSS, ASC_NEXUS_LOSS)                                                                                    \
     X(COMMANDS_CLEARED, ASC_COMMANDS_CLEARED_BY_ISCSI)                                                               \
     X(MEDIUM_CHANGED, ASC_MEDIUM_MAY_HAVE_CHANGED)                                                                   \
     X(MODE_CHANGED, ASC_MODE_PARAMETERS_CHANGED)                                                                     \
@@ -181,7 +175,7 @@ void write_check_end(struct scsi_reactor *r, struct scsi_task *task);
 
 /* ---- handlers ---- */
 typedef void scsi_handler(struct scsi_reactor *r, struct scsi_task *task);
-scsi_handler cmd_test_unit_ready, cmd_request_sense, cmd_report_luns, cmd_start_stop, cmd_prevent_allow,
+scsi_handler cmd_get_lba_status, cmd_test_unit_ready, cmd_request_sense, cmd_report_luns, cmd_start_stop, cmd_prevent_allow,
     cmd_report_opcodes, cmd_report_tmfs, cmd_read_capacity_10, cmd_read_capacity_16, cmd_inquiry, cmd_mode_sense,
     cmd_mode_select, mode_select_data, cmd_read, cmd_write, cmd_verify, verify_data, cmd_write_same, write_same_data,
     cmd_unmap, unmap_data, cmd_sync_cache;

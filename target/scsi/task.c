@@ -263,12 +263,17 @@ static bool unready(struct scsi_reactor *r, struct scsi_task *task, uint32_t fla
     return true;
 }
 
-/* By the LUN map, the configuration, the medium, or software. */
-static bool write_protected(const struct scsi_task *task)
+/* By the LUN map, the configuration or the medium; or by software (SWP), which an initiator can undo. */
+static bool write_protected(struct scsi_reactor *r, struct scsi_task *task)
 {
     const struct scsi_lu *lu = task_lu(task);
-    return task->itl->readonly || lu->config.readonly || lu->store->info.readonly ||
-           task->itl->view->flags & LU_SWP;
+    if (task->itl->readonly || lu->config.readonly || lu->store->info.readonly)
+        task_fail(r, task, SENSE_DATA_PROTECT, ASC_WRITE_PROTECTED);
+    else if (task->itl->view->flags & LU_SWP)
+        task_fail(r, task, SENSE_DATA_PROTECT, ASC_SOFTWARE_WRITE_PROTECTED);
+    else
+        return false;
+    return true;
 }
 
 /* Bits that have no meaning here: NACA (NORMACA is 0) and everything reserved. */
@@ -334,10 +339,8 @@ static void task_run(struct scsi_reactor *r, struct scsi_task *task)
         return;
     if (flags & CMD_MEDIUM && unready(r, task, itl->view->flags))
         return;
-    if (flags & CMD_WRITE && write_protected(task)) {
-        task_fail(r, task, SENSE_DATA_PROTECT, ASC_WRITE_PROTECTED);
+    if (flags & CMD_WRITE && write_protected(r, task))
         return;
-    }
     task->def->start(r, task);
 }
 

@@ -39,22 +39,29 @@ static void conn_reset(struct host_conn *conn, struct host_reactor *r, io_handle
     conn->attach_err = 0;
 }
 
+/* Counted, and told each time the count has doubled: a flood of connections must not become a flood of log lines. */
+static bool refuse(struct host *host, const char *why)
+{
+    uint64_t refused = atomic_fetch_add(&host->refused, 1) + 1;
+    if ((refused & (refused - 1)) == 0)
+        env_trace(host->env, TRACE_WARN, "conn.refused", NULL, why, refused, 0);
+    return false;
+}
+
 /* Limits that a hostile peer must not exceed: connections in all, and logins of one address. */
 static bool admit(struct host_reactor *r, const struct io_addr *peer)
 {
     struct host *host = r->host;
     const struct tgt_limits *limits = &r->engine.config->limits;
-    if (atomic_fetch_add(&host->connections, 1) < limits->connections_max) {
-        int err = directory_login_begin(host->directory, peer, limits->logins_per_address_max);
-        if (err == 0)
-            return true;
-        env_trace(host->env, TRACE_WARN, "conn.refused", NULL, "too many logins from one address", 0, 0);
-    } else {
-        env_trace(host->env, TRACE_WARN, "conn.refused", NULL, "too many connections", 0, 0);
+    if (atomic_fetch_add(&host->connections, 1) >= limits->connections_max) {
+        atomic_fetch_sub(&host->connections, 1);
+        return refuse(host, "too many connections");
     }
+    int err = directory_login_begin(host->directory, peer, limits->logins_per_address_max);
+    if (err == 0)
+        return true;
     atomic_fetch_sub(&host->connections, 1);
-    atomic_fetch_add(&host->refused, 1);
-    return false;
+    return refuse(host, err == ERR_NOMEM ? "out of memory" : "too many logins from one address");
 }
 
 static void unadmit(struct host_reactor *r, const struct io_addr *peer)

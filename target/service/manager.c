@@ -183,7 +183,8 @@ static json_t *change(struct manager *m, const char *method, const json_t *param
     settle_files(files, json_is_true(json_object_get(params, "delete_data")), result);
     json_object_set_new(result, "pending", json_boolean(!settled));
     json_decref(files);
-    log_info("config", "%s done", method);
+    if (m->live)
+        log_info("config", "%s done", method);
     return result;
 }
 

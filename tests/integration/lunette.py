@@ -29,7 +29,7 @@ def run(*args, timeout=120, check=True, stdin=None, text=True, env=None):
     full = environment()
     full.update(env or {})
     done = subprocess.run([str(a) for a in args], capture_output=True, text=text, timeout=timeout * SLOW, input=stdin,
-                          env=full)
+                          errors="replace" if text else None, env=full)
     if check:
         assert done.returncode == 0, (
             f"{' '.join(str(a) for a in args)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")

@@ -14,11 +14,19 @@ FAMILIES = [
     "iSCSI", "SCSI.Inquiry", "SCSI.Mandatory", "SCSI.ModeSense6", "SCSI.ReadCapacity10", "SCSI.ReadCapacity16",
     "SCSI.Read6", "SCSI.Read10", "SCSI.Read12", "SCSI.Read16", "SCSI.Write10", "SCSI.Write12", "SCSI.Write16",
     "SCSI.WriteSame10", "SCSI.WriteSame16", "SCSI.Unmap", "SCSI.Verify10", "SCSI.Verify12", "SCSI.Verify16",
-    "SCSI.TestUnitReady", "SCSI.StartStop", "SCSI.PreventAllow", "SCSI.NoMedia", "SCSI.ReadOnly", "ALL.ReportLUNs",
-]
+    "SCSI.TestUnitReady", "SCSI.StartStopUnit", "SCSI.PreventAllow", "SCSI.NoMedia", "SCSI.ReadOnly",
+    "SCSI.ReportSupportedOpcodes",
+]  # Debian's 1.19 has no ReportLUNs family: test_ls_shows_the_luns and the unit tests cover REPORT LUNS
 
 # Skips that are right, each with its reason: (regular expression, reason).
-ALLOWED_SKIPS = []
+ALLOWED_SKIPS = [
+    (r"PERSISTENT RESERVE IN is not implemented", "reservations come later; iscsi-test-cu asks once per run"),
+    (r"COMPAREANDWRITE is not implemented", "a later command; used by ReadOnly and NoMedia among many others"),
+    (r"WRITESAME1[06] does not support 0-blocks", "WSNZ is 1, and the test checks first that 0 blocks are refused. With WSNZ 0 "
+     "UnmapUntilEnd wants blocks of ones that are written with UNMAP to read back as zeros: that would lose data"),
+    (r"ORWRITE is not implemented", "a later command"),
+    (r"PREFETCH1[06] is not implemented", "a later command"),
+]
 
 
 def skips(output):
@@ -30,8 +38,10 @@ def skips(output):
 def test_family_passes(serve, need, family, block):
     need("iscsi-test-cu")
     options = ["readonly"] if family == "SCSI.ReadOnly" else []
-    removable = ["removable"] if family.split(".")[-1] in ("StartStop", "PreventAllow", "NoMedia") else []
-    lun = ",".join(["memory:size=100M", f"block={block}", *options, *removable])
+    if family.split(".")[-1] in ("StartStopUnit", "PreventAllow", "NoMedia"):
+        options.append("removable")
+    # A physical block of four logical ones: without it the tests of unaligned UNMAP are skipped.
+    lun = ",".join(["memory:size=100M", f"block={block}", f"physical={4 * block}", *options])
     target = serve(lun)
     done = lunette.run("iscsi-test-cu", "--dataloss", f"--test={family}", target.url(), timeout=240, check=False)
     output = done.stdout + done.stderr
@@ -46,11 +56,13 @@ def test_family_passes(serve, need, family, block):
 def test_ls_shows_the_luns(serve, need):
     need("iscsi-ls")
     target = serve("0=memory:size=64M", "5=memory:size=1G", "300=null:size=16T")
-    out = lunette.run("iscsi-ls", "-s", f"iscsi://{target.portal}").stdout
-    assert target.iqn in out
-    assert re.search(r"Lun:0\b.*64M", out), out
-    assert re.search(r"Lun:5\b.*1G", out), out
-    assert re.search(r"Lun:300\b.*16T", out), out
+    for _ in range(2):  # the second time as a nexus that was there before
+        out = lunette.run("iscsi-ls", "-s", f"iscsi://{target.portal}").stdout
+        assert target.iqn in out
+        # It prints the size up to the last block, rounded down, from READ CAPACITY(10), which ends at 2 TiB, and a flat
+        # LUN with its addressing bits.
+        for lun, size in ((0, "63M"), (5, "1023M"), (0x4000 | 300, "1T")):
+            assert re.search(rf"Lun:{lun}\b.*DIRECT_ACCESS \(Size:{size}\)", out), out
 
 
 @pytest.mark.parametrize("page", [0x00, 0x80, 0x83, 0xB0, 0xB1, 0xB2])

@@ -371,13 +371,13 @@ static void a_lun_that_leaves_the_map_ends_its_commands(void **state)
     assert_sense(&cmds[1], SENSE_ILLEGAL_REQUEST, ASC_LU_NOT_SUPPORTED);
 }
 
-static void a_returning_nexus_gets_nexus_loss_once(void **state)
+static void a_returning_nexus_gets_one_unit_attention(void **state)
 {
     (void)state;
     scsi_nexus_close(&one);
     rig_nexus(&rig, 0, &one, "iqn.2026-01.test:one");
     start_read(0, &one, SCSI_SIMPLE);
-    assert_sense(&cmds[0], SENSE_UNIT_ATTENTION, ASC_NEXUS_LOSS);
+    assert_sense(&cmds[0], SENSE_UNIT_ATTENTION, ASC_POWER_ON_RESET);
     start_read(0, &one, SCSI_SIMPLE);
     assert_good(&cmds[0]);
 }
@@ -457,7 +457,7 @@ int main(void)
         T1(spans_that_complete_out_of_order_are_delivered_in_order),
         T1(a_parameter_list_that_stops_coming_is_too_short),
         T1(a_lun_that_leaves_the_map_ends_its_commands),
-        T1(a_returning_nexus_gets_nexus_loss_once),
+        T1(a_returning_nexus_gets_one_unit_attention),
         T1(short_of_memory_commands_wait_and_then_go_on),
         cmocka_unit_test(any_failed_allocation_is_survived),
     };
