@@ -13,8 +13,8 @@ static const struct args_option *find(const struct args_option *options, const c
     return NULL;
 }
 
-static bool take_option(int argc, char *const *argv, int *at, const struct args_option *options, struct args *out,
-                        struct outcome *o)
+static bool take_option(int argc, char *const *argv, int *at, const struct args_option *options,
+                        struct args *out, struct outcome *o)
 {
     const char *text = argv[*at], *equals = strchr(text, '=');
     const struct args_option *option = find(options, text, equals ? (size_t)(equals - text) : strlen(text));
@@ -35,8 +35,8 @@ static bool take_option(int argc, char *const *argv, int *at, const struct args_
     return true;
 }
 
-bool args_parse(int argc, char *const *argv, const struct args_option *options, unsigned max, struct args *out,
-                struct outcome *o)
+bool args_parse(int argc, char *const *argv, const struct args_option *options, unsigned max,
+                struct args *out, struct outcome *o)
 {
     *out = (struct args){0};
     bool only_positional = false;
@@ -88,7 +88,8 @@ void args_print_options(const struct args_option *options, FILE *out)
 {
     for (const struct args_option *option = options; option->name; option++) {
         char left[64];
-        snprintf(left, sizeof left, "%s%s%s", option->name, option->value ? " " : "", option->value ? option->value : "");
+        snprintf(left, sizeof left, "%s%s%s", option->name, option->value ? " " : "",
+                 option->value ? option->value : "");
         fprintf(out, "  %-32s %s\n", left, option->help);
     }
 }
@@ -109,7 +110,8 @@ bool args_duration(const struct args *args, const char *name, uint64_t *out_ns, 
     return outcome_refuse(o, "%s: \"%s\" is no duration such as 250ms, 30s or 5m", name, text);
 }
 
-bool args_number(const struct args *args, const char *name, uint64_t min, uint64_t max, uint64_t *out, struct outcome *o)
+bool args_number(const struct args *args, const char *name, uint64_t min, uint64_t max, uint64_t *out,
+                 struct outcome *o)
 {
     const char *text = args_value(args, name);
     if (!text || units_parse_u64(text, min, max, out) == 0)

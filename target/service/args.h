@@ -26,10 +26,10 @@ struct args {
     bool help;
 };
 
-/* Takes "--name value" and "--name=value"; "--" ends options. Unknown options, missing values and more than `max`
- * positional arguments are refused. */
-bool args_parse(int argc, char *const *argv, const struct args_option *options, unsigned max, struct args *out,
-                struct outcome *o);
+/* Takes "--name value" and "--name=value"; "--" ends options. Unknown options, missing values and more than
+ * `max` positional arguments are refused. */
+bool args_parse(int argc, char *const *argv, const struct args_option *options, unsigned max,
+                struct args *out, struct outcome *o);
 const char *args_value(const struct args *args, const char *name); /* the last one given, or NULL */
 /* The n-th value of an option that may repeat; NULL: no more. */
 const char *args_nth(const struct args *args, const char *name, unsigned n);
@@ -39,7 +39,8 @@ void args_print_options(const struct args_option *options, FILE *out);
 /* Values: true when the option is absent (*out untouched) or well formed. */
 bool args_size(const struct args *args, const char *name, uint64_t *out, struct outcome *o);
 bool args_duration(const struct args *args, const char *name, uint64_t *out_ns, struct outcome *o);
-bool args_number(const struct args *args, const char *name, uint64_t min, uint64_t max, uint64_t *out, struct outcome *o);
+bool args_number(const struct args *args, const char *name, uint64_t min, uint64_t max, uint64_t *out,
+                 struct outcome *o);
 bool args_yes_no(const struct args *args, const char *name, bool *out, struct outcome *o);
 
 #endif

@@ -11,8 +11,8 @@
 #include "target/service/config.h"
 #include "target/store/store.h"
 
-/* First three bytes of identifiers that are minted here. A company id with the bit for "locally administered" set belongs
- * to nobody, so it cannot collide with a vendor's; the remaining 100 bits are random. */
+/* First three bytes of identifiers that are minted here. A company id with the bit for "locally administered"
+ * set belongs to nobody, so it cannot collide with a vendor's; the remaining 100 bits are random. */
 #define NAA_COMPANY_ID 0x024c4eu
 
 struct change {
@@ -83,8 +83,8 @@ static bool set_identity(struct change *c, json_t *lun, const char *serial, cons
 /* ---- LUNs ---- */
 
 /* "disks/NAME.lunN.SERIAL.img", relative to the state directory. */
-static bool state_disk_spec(struct change *c, const char *target, uint32_t lun, const char *serial, uint64_t size,
-                            char *out, size_t len)
+static bool state_disk_spec(struct change *c, const char *target, uint32_t lun, const char *serial,
+                            uint64_t size, char *out, size_t len)
 {
     char safe[NAME_CAP];
     size_t n = 0;
@@ -92,7 +92,8 @@ static bool state_disk_spec(struct change *c, const char *target, uint32_t lun, 
         safe[n] = strchr("/,", target[n]) ? '_' : target[n];
     safe[n] = '\0';
     if (!c->has_state)
-        return outcome_refuse(c->o, "LUN %u needs a specification: there is no state directory to make a file in", lun);
+        return outcome_refuse(
+            c->o, "LUN %u needs a specification: there is no state directory to make a file in", lun);
     snprintf(out, len, "file:disks/%s.lun%u.%s.img,size=%" PRIu64, safe, lun, serial, size);
     return true;
 }
@@ -165,7 +166,8 @@ static bool lun_resize(struct change *c)
         return outcome_fail(c->o, "%s", why);
     uint32_t block = spec.block_size ? spec.block_size : 512;
     if (size == 0 || size % block)
-        return outcome_refuse(c->o, "size %" PRIu64 " is no whole number of blocks of %" PRIu32 " bytes", size, block);
+        return outcome_refuse(c->o, "size %" PRIu64 " is no whole number of blocks of %" PRIu32 " bytes",
+                              size, block);
     /* Cutting off what initiators may be using loses data that nobody asked to lose. */
     if (size < spec.size)
         return outcome_refuse(c->o, "a LUN can only grow: it has %" PRIu64 " bytes", spec.size);
@@ -180,7 +182,8 @@ static bool target_create(struct change *c)
     const char *name = param_text(c, "target"), *alias = param_text(c, "alias"), *reason = NULL;
     char normal[NAME_CAP];
     if (name_normalize(name, strlen(name), NAME_STRICT, normal, &reason) == NAME_INVALID)
-        return outcome_refuse(c->o, "\"%s\" is no iSCSI name such as iqn.2026-01.org.example:disk1: %s", name, reason);
+        return outcome_refuse(c->o, "\"%s\" is no iSCSI name such as iqn.2026-01.org.example:disk1: %s", name,
+                              reason);
     if (config_target(c->root, normal))
         return outcome_refuse(c->o, "target %s already exists", normal);
     json_t *target = json_pack("{s:s, s:[], s:[], s:[]}", "name", normal, "luns", "users", "acls"), *lun;
@@ -189,9 +192,7 @@ static bool target_create(struct change *c)
     if (alias[0] && !set_text(c, target, "alias", alias))
         return false;
     size_t i;
-    json_array_foreach(json_object_get(c->params, "luns"), i, lun)
-        if (!add_lun(c, target, lun))
-            return false;
+    json_array_foreach(json_object_get(c->params, "luns"), i, lun) if (!add_lun(c, target, lun)) return false;
     return true;
 }
 
@@ -211,7 +212,8 @@ static bool portal_address(struct change *c, char *text, size_t len)
     const char *given = param_text(c, "address");
     struct io_addr addr;
     if (addr_parse(given, NAME_PORT_DEFAULT, &addr) != 0)
-        return outcome_refuse(c->o, "\"%s\" is no address such as 192.0.2.1:3260 or [2001:db8::1]:3260", given);
+        return outcome_refuse(c->o, "\"%s\" is no address such as 192.0.2.1:3260 or [2001:db8::1]:3260",
+                              given);
     addr_format(&addr, text, len);
     return true;
 }
@@ -262,9 +264,11 @@ static bool check_secret(struct change *c, const char *what, const char *secret)
     if (len == 0)
         return outcome_refuse(c->o, "the %s must not be empty", what);
     if (len > CONFIG_SECRET_MAX)
-        return outcome_refuse(c->o, "the %s has %zu bytes: at most %u are allowed", what, len, CONFIG_SECRET_MAX);
+        return outcome_refuse(c->o, "the %s has %zu bytes: at most %u are allowed", what, len,
+                              CONFIG_SECRET_MAX);
     if (len < CONFIG_SECRET_MIN && !json_is_true(json_object_get(c->params, "weak")))
-        return outcome_refuse(c->o, "the %s has %zu bytes: fewer than %u need --weak", what, len, CONFIG_SECRET_MIN);
+        return outcome_refuse(c->o, "the %s has %zu bytes: fewer than %u need --weak", what, len,
+                              CONFIG_SECRET_MIN);
     return true;
 }
 
@@ -274,7 +278,8 @@ static bool user_set(struct change *c)
     const char *name = param_text(c, "name"), *secret = param_text(c, "secret");
     const char *mutual = param_text(c, "mutual_name"), *mutual_secret = param_text(c, "mutual_secret");
     size_t index;
-    if (!users || !check_secret(c, "secret", secret) || (mutual[0] && !check_secret(c, "mutual secret", mutual_secret)))
+    if (!users || !check_secret(c, "secret", secret) ||
+        (mutual[0] && !check_secret(c, "mutual secret", mutual_secret)))
         return false;
     if (mutual[0] && strcmp(secret, mutual_secret) == 0)
         return outcome_refuse(c->o, "the secret and the mutual secret must not be the same");
@@ -286,7 +291,8 @@ static bool user_set(struct change *c)
     if ((known ? json_array_set_new(users, index, user) : json_array_append_new(users, user)) != 0)
         return no_memory(c);
     return set_text(c, user, "name", name) && set_text(c, user, "secret", secret) &&
-           (!mutual[0] || (set_text(c, user, "mutual_name", mutual) && set_text(c, user, "mutual_secret", mutual_secret)));
+           (!mutual[0] ||
+            (set_text(c, user, "mutual_name", mutual) && set_text(c, user, "mutual_secret", mutual_secret)));
 }
 
 static bool user_remove(struct change *c)
@@ -316,7 +322,8 @@ static json_t *make_acl(struct change *c)
     if (c->o->code != OUTCOME_OK)
         return NULL;
     json_t *acl = json_object();
-    if (!acl || (initiator[0] && !set_text(c, acl, "initiator", pattern)) || (net[0] && !set_text(c, acl, "net", net))) {
+    if (!acl || (initiator[0] && !set_text(c, acl, "initiator", pattern)) ||
+        (net[0] && !set_text(c, acl, "net", net))) {
         no_memory(c);
         json_decref(acl);
         return NULL;
@@ -334,7 +341,8 @@ static bool acl_find(const json_t *acls, const json_t *acl, size_t *index)
 
 static bool acl_add(struct change *c)
 {
-    json_t *target = need_target(c), *acls = json_object_get(target, "acls"), *acl = target ? make_acl(c) : NULL;
+    json_t *target = need_target(c), *acls = json_object_get(target, "acls"),
+           *acl = target ? make_acl(c) : NULL;
     size_t index;
     if (!acl)
         return false;
@@ -347,7 +355,8 @@ static bool acl_add(struct change *c)
 
 static bool acl_remove(struct change *c)
 {
-    json_t *target = need_target(c), *acls = json_object_get(target, "acls"), *acl = target ? make_acl(c) : NULL;
+    json_t *target = need_target(c), *acls = json_object_get(target, "acls"),
+           *acl = target ? make_acl(c) : NULL;
     size_t index;
     if (!acl)
         return false;
@@ -355,7 +364,8 @@ static bool acl_remove(struct change *c)
     json_decref(acl);
     if (!found)
         return outcome_refuse(c->o, "%s has no access rule with %s%s%s", config_text(target, "name"),
-                              param_text(c, "initiator"), param_text(c, "initiator")[0] ? " " : "", param_text(c, "net"));
+                              param_text(c, "initiator"), param_text(c, "initiator")[0] ? " " : "",
+                              param_text(c, "net"));
     return json_array_remove(acls, index) == 0;
 }
 
@@ -365,10 +375,17 @@ static const struct {
     const char *method;
     bool (*apply)(struct change *c);
 } changes[] = {
-    {"target.create", target_create}, {"target.delete", target_delete}, {"lun.add", lun_add},
-    {"lun.remove", lun_remove},       {"lun.resize", lun_resize},       {"portal.add", portal_add},
-    {"portal.remove", portal_remove}, {"user.set", user_set},           {"user.remove", user_remove},
-    {"acl.add", acl_add},             {"acl.remove", acl_remove},
+    {"target.create", target_create},
+    {"target.delete", target_delete},
+    {"lun.add", lun_add},
+    {"lun.remove", lun_remove},
+    {"lun.resize", lun_resize},
+    {"portal.add", portal_add},
+    {"portal.remove", portal_remove},
+    {"user.set", user_set},
+    {"user.remove", user_remove},
+    {"acl.add", acl_add},
+    {"acl.remove", acl_remove},
 };
 
 static size_t find(const char *method)
@@ -384,8 +401,8 @@ bool change_known(const char *method)
     return find(method) < sizeof changes / sizeof changes[0];
 }
 
-bool change_apply(json_t *root, const char *method, const json_t *params, const struct env *env, bool has_state,
-                  struct outcome *o)
+bool change_apply(json_t *root, const char *method, const json_t *params, const struct env *env,
+                  bool has_state, struct outcome *o)
 {
     size_t i = find(method);
     if (i == sizeof changes / sizeof changes[0])

@@ -7,7 +7,8 @@
 #include "target/service/control.h"
 #include "target/service/manager.h"
 
-/* A service that starts or stops holds the lock while it does not answer; another command holds it for a moment. */
+/* A service that starts or stops holds the lock while it does not answer; another command holds it for a
+ * moment. */
 #define TRIES_MAX    200
 #define TRY_PAUSE_NS 50000000L
 
@@ -42,7 +43,8 @@ static json_t *through_state(const char *dir, const char *method, const json_t *
         char path[STATE_PATH_MAX];
         struct outcome inner = {0};
         bool reached;
-        json_t *result = control_request(state_path(&state, "control.sock", path), method, params, &reached, &inner);
+        json_t *result =
+            control_request(state_path(&state, "control.sock", path), method, params, &reached, &inner);
         if (reached) {
             *o = inner;
             return result;

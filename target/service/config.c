@@ -19,8 +19,10 @@ static const char *check_target_name(const json_t *value, char *why)
 {
     const char *reason;
     (void)why;
-    return name_check(json_string_value(value), json_string_length(value), NAME_STRICT, &reason) == NAME_INVALID ? reason
-                                                                                                                 : NULL;
+    return name_check(json_string_value(value), json_string_length(value), NAME_STRICT, &reason) ==
+                   NAME_INVALID
+               ? reason
+               : NULL;
 }
 
 static const char *check_alias(const json_t *value, char *why)
@@ -61,7 +63,8 @@ static const char *check_naa(const json_t *value, char *why)
 {
     uint8_t naa[16];
     (void)why;
-    return config_naa_parse(json_string_value(value), naa) ? NULL : "not 32 hexadecimal digits that begin with 6";
+    return config_naa_parse(json_string_value(value), naa) ? NULL
+                                                           : "not 32 hexadecimal digits that begin with 6";
 }
 
 static const char *check_user_name(const json_t *value, char *why)
@@ -85,7 +88,9 @@ static const char *check_pattern(const json_t *value, char *why)
     char normal[NAME_CAP];
     const char *reason;
     (void)why;
-    return name_pattern_normalize(json_string_value(value), json_string_length(value), normal, &reason) ? NULL : reason;
+    return name_pattern_normalize(json_string_value(value), json_string_length(value), normal, &reason)
+               ? NULL
+               : reason;
 }
 
 static const char *check_net(const json_t *value, char *why)
@@ -93,7 +98,8 @@ static const char *check_net(const json_t *value, char *why)
     struct addr_net net;
     if (addr_net_parse(json_string_value(value), &net) == 0)
         return NULL;
-    snprintf(why, WHY_LEN, "\"%.200s\" is no network such as 10.0.0.0/8 or 2001:db8::/32", json_string_value(value));
+    snprintf(why, WHY_LEN, "\"%.200s\" is no network such as 10.0.0.0/8 or 2001:db8::/32",
+             json_string_value(value));
     return why;
 }
 
@@ -102,7 +108,8 @@ static const char *check_address(const json_t *value, char *why)
     struct io_addr addr;
     if (addr_parse(json_string_value(value), NAME_PORT_DEFAULT, &addr) == 0)
         return NULL;
-    snprintf(why, WHY_LEN, "\"%.200s\" is no address such as 192.0.2.1:3260 or [2001:db8::1]:3260", json_string_value(value));
+    snprintf(why, WHY_LEN, "\"%.200s\" is no address such as 192.0.2.1:3260 or [2001:db8::1]:3260",
+             json_string_value(value));
     return why;
 }
 
@@ -139,7 +146,9 @@ struct object_def {
     const struct field_def *fields;
     size_t count;
 };
-#define OBJECT(name) static const struct object_def name##_def = {name##_fields, sizeof name##_fields / sizeof name##_fields[0]}
+#define OBJECT(name)                                                                                         \
+    static const struct object_def name##_def = {name##_fields,                                              \
+                                                 sizeof name##_fields / sizeof name##_fields[0]}
 
 static const struct field_def lun_fields[] = {
     {"lun", JSON_INTEGER, true, check_lun, NULL, NULL},
@@ -205,14 +214,17 @@ static bool check_unique(const json_t *array, const char *key, const char *path,
     /* Lists are short and checked when they change: no need for a table. */
     size_t i, k;
     json_t *a;
-    json_array_foreach(array, i, a) {
+    json_array_foreach(array, i, a)
+    {
         for (k = 0; k < i; k++) {
             const json_t *b = json_object_get(json_array_get(array, k), key);
             if (!json_equal(json_object_get(a, key), b))
                 continue;
             if (json_is_string(b))
-                return outcome_refuse(o, "%s[%zu]: %s \"%s\" already exists", path, i, key, json_string_value(b));
-            return outcome_refuse(o, "%s[%zu]: %s %lld already exists", path, i, key, (long long)json_integer_value(b));
+                return outcome_refuse(o, "%s[%zu]: %s \"%s\" already exists", path, i, key,
+                                      json_string_value(b));
+            return outcome_refuse(o, "%s[%zu]: %s %lld already exists", path, i, key,
+                                  (long long)json_integer_value(b));
         }
     }
     return true;
@@ -222,7 +234,8 @@ static bool check_array(json_t *array, const struct field_def *field, const char
 {
     size_t i;
     json_t *item;
-    json_array_foreach(array, i, item) {
+    json_array_foreach(array, i, item)
+    {
         char at[PATH_LEN];
         snprintf(at, sizeof at, "%.120s[%zu]", path, i);
         if (!check_object(item, field->items, at, o))
@@ -256,7 +269,8 @@ static bool check_object(json_t *object, const struct object_def *def, const cha
         return outcome_refuse(o, "%s: must be an object", path[0] ? path : "the configuration");
     const char *key;
     json_t *value;
-    json_object_foreach(object, key, value) {
+    json_object_foreach(object, key, value)
+    {
         size_t i = 0;
         while (i < def->count && strcmp(def->fields[i].key, key) != 0)
             i++;
@@ -275,8 +289,10 @@ static bool check_user_pair(const json_t *users, const char *path, struct outcom
 {
     size_t i;
     json_t *user;
-    json_array_foreach(users, i, user) {
-        bool name = json_object_get(user, "mutual_name") != NULL, secret = json_object_get(user, "mutual_secret") != NULL;
+    json_array_foreach(users, i, user)
+    {
+        bool name = json_object_get(user, "mutual_name") != NULL,
+             secret = json_object_get(user, "mutual_secret") != NULL;
         if (name != secret)
             return outcome_refuse(o, "%s[%zu]: mutual_name and mutual_secret come together", path, i);
         /* RFC 7143 9.2.1: with one secret for both directions an answer could be reflected. */
@@ -294,15 +310,17 @@ static bool check_identities(const json_t *root, struct outcome *o)
     size_t i, k;
     json_t *target, *lun;
     bool fine = seen != NULL || outcome_fail(o, "out of memory");
-    json_array_foreach(json_object_get(root, "targets"), i, target) {
-        json_array_foreach(json_object_get(target, "luns"), k, lun) {
+    json_array_foreach(json_object_get(root, "targets"), i, target)
+    {
+        json_array_foreach(json_object_get(target, "luns"), k, lun)
+        {
             static const char *const keys[] = {"serial", "naa"};
             for (size_t n = 0; fine && n < 2; n++) {
                 char id[128];
                 snprintf(id, sizeof id, "%s %s", keys[n], config_text(lun, keys[n]));
                 if (json_object_get(seen, id))
-                    fine = outcome_refuse(o, "targets[%zu].luns[%zu].%s: %s already belongs to another LUN", i, k, keys[n],
-                                          config_text(lun, keys[n]));
+                    fine = outcome_refuse(o, "targets[%zu].luns[%zu].%s: %s already belongs to another LUN",
+                                          i, k, keys[n], config_text(lun, keys[n]));
                 else if (json_object_set_new(seen, id, json_true()) != 0)
                     fine = outcome_fail(o, "out of memory");
             }
@@ -323,18 +341,21 @@ bool config_check(json_t *root, struct outcome *o)
         return false;
     size_t i;
     json_t *target;
-    json_array_foreach(json_object_get(root, "targets"), i, target) {
+    json_array_foreach(json_object_get(root, "targets"), i, target)
+    {
         char path[PATH_LEN];
         snprintf(path, sizeof path, "targets[%zu].users", i);
         if (!check_user_pair(json_object_get(target, "users"), path, o))
             return false;
         size_t k;
         json_t *acl;
-        json_array_foreach(json_object_get(target, "acls"), k, acl)
-            if (json_object_size(acl) == 0)
-                return outcome_refuse(o, "targets[%zu].acls[%zu]: needs initiator or net", i, k);
+        json_array_foreach(
+            json_object_get(target, "acls"), k,
+            acl) if (json_object_size(acl) ==
+                     0) return outcome_refuse(o, "targets[%zu].acls[%zu]: needs initiator or net", i, k);
     }
-    return check_user_pair(json_object_get(root, "discovery_users"), "discovery_users", o) && check_identities(root, o);
+    return check_user_pair(json_object_get(root, "discovery_users"), "discovery_users", o) &&
+           check_identities(root, o);
 }
 
 json_t *config_empty(void)
@@ -367,7 +388,8 @@ json_t *config_find(const json_t *array, const char *key, const char *value, siz
 {
     size_t i;
     json_t *item;
-    json_array_foreach(array, i, item) {
+    json_array_foreach(array, i, item)
+    {
         if (strcmp(config_text(item, key), value) != 0)
             continue;
         if (index)
@@ -389,9 +411,8 @@ json_t *config_lun(const json_t *target, uint32_t lun)
 {
     size_t i;
     json_t *item;
-    json_array_foreach(json_object_get(target, "luns"), i, item)
-        if (config_number(item, "lun", UINT32_MAX) == lun)
-            return item;
+    json_array_foreach(json_object_get(target, "luns"), i,
+                       item) if (config_number(item, "lun", UINT32_MAX) == lun) return item;
     return NULL;
 }
 

@@ -1,4 +1,5 @@
-/* The configuration as a checked JSON tree: what config.json holds, what verbs change, what snapshots are made from.
+/* The configuration as a checked JSON tree: what config.json holds, what verbs change, what snapshots are
+ * made from.
  *
  *   { "schema_version": 1,
  *     "targets": [ { "name", "alias", "luns": [ { "lun", "spec", "serial", "naa" } ],
@@ -7,8 +8,9 @@
  *     "portals": [ { "address", "group", "advertise" } ],
  *     "discovery_users": [ as users ] }
  *
- * One table (config.c) names every key with its type and check. Unknown keys are errors: a misspelt "acls" must not open a
- * target to everybody. A `file:` path that does not begin with / is relative to the state directory. */
+ * One table (config.c) names every key with its type and check. Unknown keys are errors: a misspelt "acls"
+ * must not open a target to everybody. A `file:` path that does not begin with / is relative to the state
+ * directory. */
 #ifndef LUNETTE_SERVICE_CONFIG_H
 #define LUNETTE_SERVICE_CONFIG_H
 
@@ -25,11 +27,11 @@
 #define CONFIG_SECRET_MAX     255u /* bytes */
 
 json_t *config_empty(void); /* new reference */
-/* Parses and checks. `file` names the text in messages: "FILE:LINE: what" for syntax, "FILE: targets[0].name: what" for
- * meaning. New reference, or NULL with an outcome. */
+/* Parses and checks. `file` names the text in messages: "FILE:LINE: what" for syntax, "FILE: targets[0].name:
+ * what" for meaning. New reference, or NULL with an outcome. */
 json_t *config_parse(const char *text, size_t len, const char *file, struct outcome *o);
-/* Checks a whole tree: types, values, and that names, LUNs, identities and portals are unique. Missing lists are added, so
- * readers find them. */
+/* Checks a whole tree: types, values, and that names, LUNs, identities and portals are unique. Missing lists
+ * are added, so readers find them. */
 bool config_check(json_t *root, struct outcome *o);
 
 /* ---- reading a checked tree (borrowed references) ---- */

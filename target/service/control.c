@@ -20,7 +20,7 @@
 enum { SEND_TIMEOUT_S = 2, REQUEST_TIMEOUT_S = 60 };
 
 struct client {
-    int fd; /* -1: free */
+    int fd;     /* -1: free */
     char *line; /* owned; CONTROL_LINE_MAX at most */
     size_t len, cap;
 };
@@ -35,7 +35,8 @@ static bool address(const char *path, struct sockaddr_un *out, struct outcome *o
 {
     *out = (struct sockaddr_un){.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof out->sun_path)
-        return outcome_refuse(o, "the path of the control socket is longer than %zu bytes: %s", sizeof out->sun_path - 1, path);
+        return outcome_refuse(o, "the path of the control socket is longer than %zu bytes: %s",
+                              sizeof out->sun_path - 1, path);
     memcpy(out->sun_path, path, strlen(path));
     return true;
 }
@@ -119,7 +120,8 @@ static void accept_client(struct control *control)
     socklen_t len = sizeof peer;
     if (fd < 0)
         return;
-    bool known = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && (peer.uid == 0 || peer.uid == geteuid());
+    bool known =
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && (peer.uid == 0 || peer.uid == geteuid());
     struct client *free_slot = NULL;
     for (size_t i = 0; i < CONTROL_CLIENTS_MAX && !free_slot; i++)
         if (control->clients[i].fd < 0)
@@ -167,15 +169,16 @@ static json_t *answer(struct manager *m, const char *line, size_t len)
     const char *method = NULL, *version = NULL;
     json_t *reply = json_pack("{s:s}", "jsonrpc", "2.0");
     struct outcome o = {0};
-    if (!request || json_unpack(request, "{s:s, s:s, s?o, s?o}", "jsonrpc", &version, "method", &method, "params", &params,
-                                "id", &id) != 0) {
+    if (!request || json_unpack(request, "{s:s, s:s, s?o, s?o}", "jsonrpc", &version, "method", &method,
+                                "params", &params, "id", &id) != 0) {
         json_object_set_new(reply, "error", error_json(RPC_PARSE, "this is no JSON-RPC 2.0 request"));
     } else {
         json_t *result = manager_call(m, method, params, &o);
         if (result)
             json_object_set_new(reply, "result", result);
         else
-            json_object_set_new(reply, "error", error_json(o.code == OUTCOME_REFUSED ? RPC_REFUSED : RPC_FAILED, o.text));
+            json_object_set_new(reply, "error",
+                                error_json(o.code == OUTCOME_REFUSED ? RPC_REFUSED : RPC_FAILED, o.text));
     }
     if (id)
         json_object_set(reply, "id", id);
@@ -276,7 +279,8 @@ static json_t *take_answer(const char *line, size_t len, struct outcome *o)
     return result;
 }
 
-json_t *control_request(const char *path, const char *method, const json_t *params, bool *reached, struct outcome *o)
+json_t *control_request(const char *path, const char *method, const json_t *params, bool *reached,
+                        struct outcome *o)
 {
     struct sockaddr_un addr;
     *reached = false;
@@ -292,7 +296,8 @@ json_t *control_request(const char *path, const char *method, const json_t *para
     *reached = true;
     struct timeval limit = {.tv_sec = REQUEST_TIMEOUT_S};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    json_t *request = json_pack("{s:s, s:i, s:s, s:O?}", "jsonrpc", "2.0", "id", 1, "method", method, "params", params);
+    json_t *request =
+        json_pack("{s:s, s:i, s:s, s:O?}", "jsonrpc", "2.0", "id", 1, "method", method, "params", params);
     json_t *result = NULL;
     char *line = NULL;
     size_t len;

@@ -20,8 +20,9 @@ unsigned control_poll(const struct control *control, struct pollfd *fds);
 /* Works on what poll found in the same array. Requests are carried out one after another. */
 void control_run(struct control *control, const struct pollfd *fds, unsigned count, struct manager *m);
 
-/* The client's side: sends one request over the socket and waits for the answer. *reached is false when nobody listens
- * there. Result: new reference, or NULL with an outcome. */
-json_t *control_request(const char *path, const char *method, const json_t *params, bool *reached, struct outcome *o);
+/* The client's side: sends one request over the socket and waits for the answer. *reached is false when
+ * nobody listens there. Result: new reference, or NULL with an outcome. */
+json_t *control_request(const char *path, const char *method, const json_t *params, bool *reached,
+                        struct outcome *o);
 
 #endif

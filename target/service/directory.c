@@ -84,7 +84,8 @@ static bool same_nexus(const struct tgt_nexus_key *a, const struct tgt_nexus_key
 
 static struct directory_place *find_locked(struct directory *dir, const struct tgt_nexus_key *key)
 {
-    list_for_each(it, place_bucket(dir, key)) {
+    list_for_each(it, place_bucket(dir, key))
+    {
         struct directory_place *place = list_entry(it, struct directory_place, node);
         if (same_nexus(&place->key, key))
             return place;
@@ -157,10 +158,12 @@ struct directory_place *directory_find(struct directory *dir, const struct tgt_n
 
 /* ---- logins of an address ---- */
 
-static struct address *address_locked(struct directory *dir, const struct io_addr *from, struct list_node **bucket)
+static struct address *address_locked(struct directory *dir, const struct io_addr *from,
+                                      struct list_node **bucket)
 {
     *bucket = &dir->addresses[hash_bytes(2166136261u, from->ip, sizeof from->ip) % BUCKETS];
-    list_for_each(it, *bucket) {
+    list_for_each(it, *bucket)
+    {
         struct address *address = list_entry(it, struct address, node);
         if (address->family == from->family && memcmp(address->ip, from->ip, sizeof from->ip) == 0)
             return address;

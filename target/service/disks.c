@@ -61,8 +61,7 @@ void disks_free(struct disks *disks)
 {
     if (!disks)
         return;
-    list_for_each_safe(it, &disks->list)
-        disk_close(disks, list_entry(it, struct disk, node));
+    list_for_each_safe(it, &disks->list) disk_close(disks, list_entry(it, struct disk, node));
     env_free(disks->env, disks);
 }
 
@@ -70,9 +69,11 @@ void disks_free(struct disks *disks)
 
 static struct disk *disk_of(struct disks *disks, const json_t *target, const json_t *lun)
 {
-    list_for_each(it, &disks->list) {
+    list_for_each(it, &disks->list)
+    {
         struct disk *disk = list_entry(it, struct disk, node);
-        if (disk->lun == config_number(lun, "lun", UINT32_MAX) && strcmp(disk->target, config_text(target, "name")) == 0 &&
+        if (disk->lun == config_number(lun, "lun", UINT32_MAX) &&
+            strcmp(disk->target, config_text(target, "name")) == 0 &&
             strcmp(disk->naa, config_text(lun, "naa")) == 0)
             return disk;
     }
@@ -97,15 +98,16 @@ static bool resolve(const struct disks *disks, const json_t *lun, struct store_s
         return outcome_refuse(o, "%s is not an absolute path", spec->path);
     memcpy(relative, spec->path, sizeof relative);
     int len = snprintf(spec->path, sizeof spec->path, "%s/%s", disks->dir, relative);
-    return (len > 0 && (size_t)len < sizeof spec->path) || outcome_refuse(o, "the path %.100s... is too long", relative);
+    return (len > 0 && (size_t)len < sizeof spec->path) ||
+           outcome_refuse(o, "the path %.100s... is too long", relative);
 }
 
 bool disks_own_file(const struct disks *disks, const json_t *lun, char *path, size_t len)
 {
     struct store_spec spec;
     char why[300];
-    if (store_spec_parse(config_text(lun, "spec"), &spec, why, sizeof why) != 0 || strncmp(spec.path, "disks/", 6) != 0 ||
-        strstr(spec.path, "..") || !disks->dir[0])
+    if (store_spec_parse(config_text(lun, "spec"), &spec, why, sizeof why) != 0 ||
+        strncmp(spec.path, "disks/", 6) != 0 || strstr(spec.path, "..") || !disks->dir[0])
         return false;
     int n = snprintf(path, len, "%s/%s", disks->dir, spec.path);
     return n > 0 && (size_t)n < len;
@@ -117,7 +119,8 @@ static bool open_store(struct disks *disks, struct disk *disk, bool known, struc
 {
     char why[600] = "";
     bool missing = disk->spec.path[0] && access(disk->spec.path, F_OK) != 0 && errno == ENOENT;
-    /* A known disk whose file is gone, perhaps because a file system is not mounted, must not come back empty. */
+    /* A known disk whose file is gone, perhaps because a file system is not mounted, must not come back
+     * empty. */
     if (missing && known)
         return outcome_fail(o, "LUN %u of %s: %s is missing", disk->lun, disk->target, disk->spec.path);
     if (missing && disks->dir[0] && strncmp(disk->spec.path, disks->dir, strlen(disks->dir)) == 0) {
@@ -187,12 +190,15 @@ static bool open_disk(struct disks *disks, const json_t *target, json_t *lun, bo
     return true;
 }
 
-bool disks_prepare(struct disks *disks, json_t *root, const json_t *old, enum disks_prepare what, struct outcome *o)
+bool disks_prepare(struct disks *disks, json_t *root, const json_t *old, enum disks_prepare what,
+                   struct outcome *o)
 {
     size_t i, k;
     json_t *target, *lun;
-    json_array_foreach(json_object_get(root, "targets"), i, target) {
-        json_array_foreach(json_object_get(target, "luns"), k, lun) {
+    json_array_foreach(json_object_get(root, "targets"), i, target)
+    {
+        json_array_foreach(json_object_get(target, "luns"), k, lun)
+        {
             bool known = named_in(old, config_text(target, "name"), (uint32_t)config_number(lun, "lun", 0),
                                   config_text(lun, "naa"));
             if (disk_of(disks, target, lun) || (known && what == DISKS_NEW))
@@ -208,7 +214,8 @@ bool disks_prepare(struct disks *disks, json_t *root, const json_t *old, enum di
 
 void disks_commit(struct disks *disks)
 {
-    list_for_each(it, &disks->list) {
+    list_for_each(it, &disks->list)
+    {
         struct disk *disk = list_entry(it, struct disk, node);
         disk->fresh = disk->created = false;
     }
@@ -216,7 +223,8 @@ void disks_commit(struct disks *disks)
 
 void disks_rollback(struct disks *disks)
 {
-    list_for_each_safe(it, &disks->list) {
+    list_for_each_safe(it, &disks->list)
+    {
         struct disk *disk = list_entry(it, struct disk, node);
         if (!disk->fresh)
             continue;
@@ -226,7 +234,8 @@ void disks_rollback(struct disks *disks)
     }
 }
 
-struct scsi_lu *disks_lu(struct disks *disks, const json_t *target, const json_t *lun, bool *readonly, uint32_t *home)
+struct scsi_lu *disks_lu(struct disks *disks, const json_t *target, const json_t *lun, bool *readonly,
+                         uint32_t *home)
 {
     struct disk *disk = disk_of(disks, target, lun);
     assert(disk && disk->lu);
@@ -240,7 +249,8 @@ struct scsi_lu *disks_lu(struct disks *disks, const json_t *target, const json_t
 bool disks_retire(struct disks *disks, const json_t *root, struct live *live)
 {
     bool all = true;
-    list_for_each_safe(it, &disks->list) {
+    list_for_each_safe(it, &disks->list)
+    {
         struct disk *disk = list_entry(it, struct disk, node);
         if (named_in(root, disk->target, disk->lun, disk->naa))
             continue;
@@ -252,7 +262,8 @@ bool disks_retire(struct disks *disks, const json_t *root, struct live *live)
     return all;
 }
 
-bool disks_resize(struct disks *disks, const json_t *target, const json_t *lun, struct live *live, struct outcome *o)
+bool disks_resize(struct disks *disks, const json_t *target, const json_t *lun, struct live *live,
+                  struct outcome *o)
 {
     struct disk *disk = disk_of(disks, target, lun);
     struct store_spec spec;
@@ -299,7 +310,8 @@ static int flush_one(struct disks *disks, struct store *store)
 uint32_t disks_flush(struct disks *disks)
 {
     uint32_t failed = 0;
-    list_for_each(it, &disks->list) {
+    list_for_each(it, &disks->list)
+    {
         struct disk *disk = list_entry(it, struct disk, node);
         if (!disk->spec.readonly && flush_one(disks, disk->store) != 0)
             failed++;

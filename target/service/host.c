@@ -6,14 +6,15 @@
 #include "common/base/err.h"
 #include "target/service/host_internal.h"
 
-static int reactor_init(struct host *host, uint32_t index, struct io *io, uint64_t memory, struct tgt_config *config)
+static int reactor_init(struct host *host, uint32_t index, struct io *io, uint64_t memory,
+                        struct tgt_config *config)
 {
     struct host_reactor *r = &host->reactors[index];
     r->host = host;
     r->index = index;
     r->io = io;
-    struct list_node *const heads[] = {&r->conns,   &r->free_conns, &r->listeners,
-                                       &r->free_msgs, &r->to_recv,  &r->starved};
+    struct list_node *const heads[] = {&r->conns,     &r->free_conns, &r->listeners,
+                                       &r->free_msgs, &r->to_recv,    &r->starved};
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
         list_init(heads[i]);
     int err = pool_new(host->env, memory, &r->pool);
@@ -43,8 +44,8 @@ static void reactor_fini(struct host_reactor *r)
     pool_free(r->pool);
 }
 
-int host_new(const struct env *env, struct io *const *ios, uint32_t count, uint64_t memory, struct tgt_config *config,
-             struct host **out)
+int host_new(const struct env *env, struct io *const *ios, uint32_t count, uint64_t memory,
+             struct tgt_config *config, struct host **out)
 {
     assert(count > 0 && count <= SCSI_REACTORS_MAX);
     struct host *host = env_alloc(env, sizeof *host + count * sizeof host->reactors[0]);
@@ -144,8 +145,7 @@ uint32_t host_reactor_stop(struct host_reactor *r, bool now)
 {
     r->stopping = true;
     r->stop_now |= now;
-    list_for_each_safe(it, &r->listeners)
-        listener_close(list_entry(it, struct host_listener, node));
+    list_for_each_safe(it, &r->listeners) listener_close(list_entry(it, struct host_listener, node));
     uint32_t sessions = tgt_stop(&r->engine, r->stop_now);
     reactor_kick(r);
     return sessions;
@@ -153,8 +153,9 @@ uint32_t host_reactor_stop(struct host_reactor *r, bool now)
 
 bool host_reactor_idle(struct host_reactor *r)
 {
-    return list_empty(&r->conns) && list_empty(&r->listeners) && list_empty(&r->engine.sessions) && !r->kicked &&
-           r->store_pending == 0 && list_empty(&r->engine.scsi.messages) && atomic_load(&r->host->in_transit) == 0;
+    return list_empty(&r->conns) && list_empty(&r->listeners) && list_empty(&r->engine.sessions) &&
+           !r->kicked && r->store_pending == 0 && list_empty(&r->engine.scsi.messages) &&
+           atomic_load(&r->host->in_transit) == 0;
 }
 
 /* ---- looking in ---- */
@@ -171,8 +172,7 @@ void host_reactor_stats(struct host_reactor *r, struct host_stats *out)
     out->tx_objects = r->engine.tx_pool.allocated;
     out->connections = r->conn_count;
     out->store_requests = r->store_requests;
-    list_for_each(it, &r->engine.sessions)
-        out->sessions++;
+    list_for_each(it, &r->engine.sessions) out->sessions++;
 }
 
 void host_stats_add(struct host_stats *sum, const struct host_stats *one)

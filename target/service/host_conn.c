@@ -1,4 +1,5 @@
-/* A connection between its socket and the engine: receives, sends, the move to its home reactor, and the end. */
+/* A connection between its socket and the engine: receives, sends, the move to its home reactor, and the end.
+ */
 #include <assert.h>
 
 #include "common/base/err.h"
@@ -22,7 +23,8 @@ static void conn_put(struct host_reactor *r, struct host_conn *conn)
     list_push_back(&r->free_conns, &conn->node);
 }
 
-static void conn_reset(struct host_conn *conn, struct host_reactor *r, io_handle sock, const struct io_addr *peer)
+static void conn_reset(struct host_conn *conn, struct host_reactor *r, io_handle sock,
+                       const struct io_addr *peer)
 {
     /* Not *conn = {0}: the gather list alone is 4 KiB. */
     list_init(&conn->node);
@@ -39,7 +41,8 @@ static void conn_reset(struct host_conn *conn, struct host_reactor *r, io_handle
     conn->attach_err = 0;
 }
 
-/* Counted, and told each time the count has doubled: a flood of connections must not become a flood of log lines. */
+/* Counted, and told each time the count has doubled: a flood of connections must not become a flood of log
+ * lines. */
 static bool refuse(struct host *host, const char *why)
 {
     uint64_t refused = atomic_fetch_add(&host->refused, 1) + 1;

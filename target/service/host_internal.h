@@ -1,5 +1,5 @@
-/* What the files of the host share: host.c (life, configuration, looking in), reactor.c (the turn), host_conn.c
- * (connections), listener.c. */
+/* What the files of the host share: host.c (life, configuration, looking in), reactor.c (the turn),
+ * host_conn.c (connections), listener.c. */
 #ifndef LUNETTE_SERVICE_HOST_INTERNAL_H
 #define LUNETTE_SERVICE_HOST_INTERNAL_H
 
@@ -7,28 +7,28 @@
 #include "target/service/directory.h"
 #include "target/service/host.h"
 
-#define HOST_ROUNDS_MAX  16u              /* engine rounds in one turn: then sockets get their share */
-#define HOST_RETRY_NS    5000000u         /* how long to wait before asking for memory again */
-#define HOST_ACCEPT_NS   100000000u       /* how long to wait after accept failed (no descriptors) */
-#define HOST_BACKLOG     512              /* connections the kernel keeps for us */
-#define HOST_MEMORY_MIN  (16u * 1024 * 1024) /* bytes: least share of one reactor */
+#define HOST_ROUNDS_MAX 16u                 /* engine rounds in one turn: then sockets get their share */
+#define HOST_RETRY_NS   5000000u            /* how long to wait before asking for memory again */
+#define HOST_ACCEPT_NS  100000000u          /* how long to wait after accept failed (no descriptors) */
+#define HOST_BACKLOG    512                 /* connections the kernel keeps for us */
+#define HOST_MEMORY_MIN (16u * 1024 * 1024) /* bytes: least share of one reactor */
 
 struct host_conn {
-    struct list_node node;    /* reactor->conns, or reactor->free_conns */
+    struct list_node node;      /* reactor->conns, or reactor->free_conns */
     struct list_node recv_node; /* reactor->to_recv or reactor->starved */
-    struct host_reactor *r;   /* borrowed; changes when the connection is placed */
-    struct tgt_conn *engine;  /* owned by the engine */
+    struct host_reactor *r;     /* borrowed; changes when the connection is placed */
+    struct tgt_conn *engine;    /* owned by the engine */
     io_handle sock;
     struct io_addr peer;
-    uint16_t group;           /* of the portal that it came in through */
+    uint16_t group; /* of the portal that it came in through */
     struct io_op recv, send;
     struct io_vec in[FRAMER_PLACES_MAX];
     struct io_vec out[IO_VEC_MAX];
-    struct io_post post;      /* on its way to another reactor */
+    struct io_post post;           /* on its way to another reactor */
     struct directory_place *place; /* one reference, or NULL */
-    bool login_counted;       /* in the directory's count of its address */
-    bool closing;             /* the engine wants it closed; operations may still be in flight */
-    int attach_err;           /* it could not be attached after a move */
+    bool login_counted;            /* in the directory's count of its address */
+    bool closing;                  /* the engine wants it closed; operations may still be in flight */
+    int attach_err;                /* it could not be attached after a move */
 };
 
 struct host_listener {
@@ -72,7 +72,7 @@ struct host {
     uint32_t count;
     atomic_uint connections; /* of all reactors */
     atomic_ullong refused;
-    atomic_uint in_transit;  /* posts between reactors that have not run */
+    atomic_uint in_transit; /* posts between reactors that have not run */
     struct host_reactor reactors[];
 };
 
@@ -84,7 +84,7 @@ void reactor_memory_wait(struct host_reactor *r, struct host_conn *conn);
 
 /* ---- host_conn.c ---- */
 void host_conn_accepted(struct host_reactor *r, io_handle sock, const struct io_addr *peer, uint16_t group);
-void host_conn_recv(struct host_conn *conn);  /* if the engine wants bytes */
+void host_conn_recv(struct host_conn *conn); /* if the engine wants bytes */
 void host_conn_send(struct host_conn *conn);
 void host_conn_place(struct host_conn *conn, const struct tgt_nexus_key *key);
 void host_conn_login_over(struct host_conn *conn);

@@ -1,4 +1,5 @@
-/* Accepting. One accept in flight per listener; a failure (no descriptors, no memory) is tried again later. */
+/* Accepting. One accept in flight per listener; a failure (no descriptors, no memory) is tried again later.
+ */
 #include <assert.h>
 
 #include "common/base/err.h"
@@ -43,8 +44,8 @@ static void accept_done(struct io_op *op)
     }
 }
 
-int host_reactor_listen(struct host_reactor *r, const struct io_addr *addr, uint16_t group, struct io_addr *bound,
-                        struct host_listener **out)
+int host_reactor_listen(struct host_reactor *r, const struct io_addr *addr, uint16_t group,
+                        struct io_addr *bound, struct host_listener **out)
 {
     struct host_listener *listener = env_alloc(r->host->env, sizeof *listener);
     if (!listener)

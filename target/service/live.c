@@ -81,7 +81,8 @@ static void *thread_main(void *arg)
 
 bool live_start(struct live *live, struct tgt_config *config, struct outcome *o)
 {
-    int err = host_new(live->env, live->ios, live->options.reactors, live->options.memory, config, &live->host);
+    int err =
+        host_new(live->env, live->ios, live->options.reactors, live->options.memory, config, &live->host);
     if (err)
         return outcome_fail(o, "cannot start the service: %s", err_text(err));
     for (uint32_t i = 0; i < live->options.reactors; i++) {
@@ -249,14 +250,15 @@ static void do_nothing(struct host_reactor *r, void *arg)
     (void)arg;
 }
 
-int live_resize(struct live *live, struct scsi_lu *lu, uint32_t home, uint64_t size, char *why, size_t why_len)
+int live_resize(struct live *live, struct scsi_lu *lu, uint32_t home, uint64_t size, char *why,
+                size_t why_len)
 {
     struct resizing arg = {.lu = lu, .size = size, .why = why, .why_len = why_len};
     live_call(live, home, do_resize, &arg);
     if (arg.err)
         return arg.err;
-    /* The home reactor has told the others by the end of the turn before its next call, and a reactor's messages run in
-     * order: when an empty call comes back, the news has arrived. */
+    /* The home reactor has told the others by the end of the turn before its next call, and a reactor's
+     * messages run in order: when an empty call comes back, the news has arrived. */
     live_call(live, home, do_nothing, NULL);
     for (uint32_t i = 0; i < live->started; i++)
         live_call(live, i, do_nothing, NULL);

@@ -1,5 +1,5 @@
-/* A running service: the host's reactors, each on a thread of its own, and calls into them from the management thread.
- * This and serve.c are the only places of the service that know threads. */
+/* A running service: the host's reactors, each on a thread of its own, and calls into them from the
+ * management thread. This and serve.c are the only places of the service that know threads. */
 #ifndef LUNETTE_SERVICE_LIVE_H
 #define LUNETTE_SERVICE_LIVE_H
 
@@ -18,7 +18,8 @@ struct live_options {
 };
 
 /* Makes the ios, but no reactor yet: disks are opened with live_io before a first snapshot exists. */
-bool live_new(const struct env *env, const struct live_options *options, struct live **out, struct outcome *o);
+bool live_new(const struct env *env, const struct live_options *options, struct live **out,
+              struct outcome *o);
 struct io *live_io(struct live *live); /* the management thread's: opens, closes and resizes files */
 const char *live_io_name(const struct live *live);
 uint32_t live_count(const struct live *live);
@@ -33,7 +34,8 @@ bool live_adopt(struct live *live, struct tgt_config *config, uint64_t timeout_n
 /* An LU that no snapshot names any more: true when no reactor knows it (it can be freed). */
 bool live_forget(struct live *live, struct scsi_lu *lu);
 /* Resizes the LU's store on its home reactor and returns when every reactor serves the new size. */
-int live_resize(struct live *live, struct scsi_lu *lu, uint32_t home, uint64_t size, char *why, size_t why_len);
+int live_resize(struct live *live, struct scsi_lu *lu, uint32_t home, uint64_t size, char *why,
+                size_t why_len);
 bool live_session_drop(struct live *live, uint64_t id);
 /* Begins or hurries the stop; returns how many sessions there are. */
 uint32_t live_stop(struct live *live, bool now);

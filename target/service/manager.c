@@ -1,4 +1,5 @@
-/* Transactions: check, prepare (open, listen), save, adopt, and only then let go of what is no longer needed. */
+/* Transactions: check, prepare (open, listen), save, adopt, and only then let go of what is no longer needed.
+ */
 #include "target/service/manager.h"
 
 #include <assert.h>
@@ -22,7 +23,8 @@ static bool start_service(struct manager *m, struct outcome *o)
     if (portals_new(m->env, m->live, &m->portals) != 0)
         return outcome_fail(o, "out of memory");
     struct tgt_config *full;
-    /* Portals need reactors and reactors need a snapshot: the first one has no portals, and nobody can reach it. */
+    /* Portals need reactors and reactors need a snapshot: the first one has no portals, and nobody can reach
+     * it. */
     if (!snapshot_build(m->env, m->root, m->disks, NULL, &m->tuning, ++m->generation, &m->snapshot, o) ||
         !live_start(m->live, m->snapshot, o) || !portals_prepare(m->portals, m->root, o))
         return false;
@@ -35,8 +37,8 @@ static bool start_service(struct manager *m, struct outcome *o)
     return true;
 }
 
-bool manager_init(struct manager *m, const struct env *env, json_t *root, struct state *state, struct live *live,
-                  const struct tuning *tuning, struct outcome *o)
+bool manager_init(struct manager *m, const struct env *env, json_t *root, struct state *state,
+                  struct live *live, const struct tuning *tuning, struct outcome *o)
 {
     *m = (struct manager){.env = env, .root = root, .state = state, .live = live, .started_ns = env_now(env)};
     if (tuning)
@@ -45,7 +47,8 @@ bool manager_init(struct manager *m, const struct env *env, json_t *root, struct
     int err = live ? 0 : io_new(env, IO_KIND_EPOLL, &m->io);
     if (err)
         return outcome_fail(o, "cannot open files: %s", err_text(err));
-    if (!disks_new(env, live ? live_io(live) : m->io, state ? state->dir : "", live ? live_count(live) : 0, &m->disks, o))
+    if (!disks_new(env, live ? live_io(live) : m->io, state ? state->dir : "", live ? live_count(live) : 0,
+                   &m->disks, o))
         return false;
     if (!live)
         return true;
@@ -71,9 +74,11 @@ static json_t *orphans(struct manager *m, const json_t *old, const json_t *new)
 {
     json_t *list = json_array(), *target, *lun;
     size_t i, k;
-    json_array_foreach(json_object_get(old, "targets"), i, target) {
+    json_array_foreach(json_object_get(old, "targets"), i, target)
+    {
         const json_t *still = config_target(new, config_text(target, "name"));
-        json_array_foreach(json_object_get(target, "luns"), k, lun) {
+        json_array_foreach(json_object_get(target, "luns"), k, lun)
+        {
             char path[STATE_PATH_MAX];
             const json_t *same = still ? config_lun(still, (uint32_t)config_number(lun, "lun", 0)) : NULL;
             if (!same && disks_own_file(m->disks, lun, path, sizeof path))
@@ -87,9 +92,10 @@ static void settle_files(const json_t *files, bool delete, json_t *result)
 {
     json_t *kept = json_array(), *deleted = json_array(), *file;
     size_t i;
-    json_array_foreach(files, i, file) {
-        bool gone = delete && unlink(json_string_value(file)) == 0;
-        if (delete && !gone && errno != ENOENT)
+    json_array_foreach(files, i, file)
+    {
+        bool gone = delete &&unlink(json_string_value(file)) == 0;
+        if (delete &&!gone && errno != ENOENT)
             log_warn("state", "cannot delete %s: %s", json_string_value(file), strerror(errno));
         json_array_append(gone ? deleted : kept, file);
     }
@@ -113,7 +119,8 @@ static void wait_retired(struct manager *m)
 static bool resize(struct manager *m, const json_t *root, const json_t *params, struct outcome *o)
 {
     const json_t *target = config_target(root, config_text(params, "target"));
-    return disks_resize(m->disks, target, config_lun(target, (uint32_t)config_number(params, "lun", 0)), m->live, o);
+    return disks_resize(m->disks, target, config_lun(target, (uint32_t)config_number(params, "lun", 0)),
+                        m->live, o);
 }
 
 static void undo(struct manager *m)
@@ -131,7 +138,8 @@ static bool prepare(struct manager *m, json_t *root, const char *method, const j
     if (!disks_prepare(m->disks, root, m->root, m->live ? DISKS_ALL : DISKS_NEW, o))
         return false;
     bool fine = !m->live || (portals_prepare(m->portals, root, o) &&
-                             snapshot_build(m->env, root, m->disks, m->portals, &m->tuning, ++m->generation, snapshot, o));
+                             snapshot_build(m->env, root, m->disks, m->portals, &m->tuning, ++m->generation,
+                                            snapshot, o));
     if (fine && m->state)
         fine = state_save(m->state, root, o);
     if (fine && strcmp(method, "lun.resize") == 0 && !resize(m, root, params, o)) {

@@ -1,6 +1,6 @@
-/* The management side: holds the configuration, answers queries, and carries changes out, all or nothing. One code path for
- * a running service and for a command that edits the state directory: without a service `live` is NULL and only files
- * change. One thread. */
+/* The management side: holds the configuration, answers queries, and carries changes out, all or nothing. One
+ * code path for a running service and for a command that edits the state directory: without a service `live`
+ * is NULL and only files change. One thread. */
 #ifndef LUNETTE_SERVICE_MANAGER_H
 #define LUNETTE_SERVICE_MANAGER_H
 
@@ -16,11 +16,11 @@
 
 struct manager {
     const struct env *env;
-    json_t *root;        /* owned: the configuration in force */
-    struct state *state; /* borrowed; NULL: nothing is kept */
-    struct disks *disks; /* owned */
-    struct io *io;       /* owned without a service: opens files */
-    struct live *live;   /* borrowed; NULL: no service */
+    json_t *root;            /* owned: the configuration in force */
+    struct state *state;     /* borrowed; NULL: nothing is kept */
+    struct disks *disks;     /* owned */
+    struct io *io;           /* owned without a service: opens files */
+    struct live *live;       /* borrowed; NULL: no service */
     struct portals *portals; /* owned; with a service only */
     struct tuning tuning;
     struct tgt_config *snapshot; /* one reference; with a service only */
@@ -29,8 +29,8 @@ struct manager {
 };
 
 /* Takes over `root`. With `live` the service is started: disks open, reactors run, portals listen. */
-bool manager_init(struct manager *m, const struct env *env, json_t *root, struct state *state, struct live *live,
-                  const struct tuning *tuning, struct outcome *o);
+bool manager_init(struct manager *m, const struct env *env, json_t *root, struct state *state,
+                  struct live *live, const struct tuning *tuning, struct outcome *o);
 /* After live_join (if live). */
 void manager_fini(struct manager *m);
 /* Carries out a method ("target.create", "list", ...). Result: new reference, or NULL with an outcome. */

@@ -1,4 +1,5 @@
-/* How an operation of the management side ended: the exit code of the command and the one sentence for its user. */
+/* How an operation of the management side ended: the exit code of the command and the one sentence for its
+ * user. */
 #ifndef LUNETTE_SERVICE_OUTCOME_H
 #define LUNETTE_SERVICE_OUTCOME_H
 
@@ -15,8 +16,8 @@ struct outcome {
     char text[800]; /* one sentence without a line end; "" when OK */
 };
 
-/* Both return false, so that a check can end with `return outcome_refuse(...)`. A later call does not overwrite the first
- * reason. */
+/* Both return false, so that a check can end with `return outcome_refuse(...)`. A later call does not
+ * overwrite the first reason. */
 bool outcome_refuse(struct outcome *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 bool outcome_fail(struct outcome *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -61,7 +61,8 @@ struct listening {
 static void do_listen(struct host_reactor *r, void *arg)
 {
     struct listening *l = arg;
-    l->err = host_reactor_listen(r, &l->portal->addr, l->portal->group, &l->portal->bound, &l->portal->listener);
+    l->err =
+        host_reactor_listen(r, &l->portal->addr, l->portal->group, &l->portal->bound, &l->portal->listener);
 }
 
 static void do_unlisten(struct host_reactor *r, void *arg)
@@ -98,22 +99,22 @@ static void portal_shut(struct portals *portals, struct portal *portal)
 /* Does the wildcard take every connection that the other one would? */
 static bool covers(const struct portal *wide, const struct portal *one)
 {
-    return wide->listener && addr_is_wildcard(&wide->addr) && !addr_is_wildcard(&one->addr) && one->addr.port != 0 &&
-           wide->addr.family == one->addr.family && wide->bound.port == one->addr.port;
+    return wide->listener && addr_is_wildcard(&wide->addr) && !addr_is_wildcard(&one->addr) &&
+           one->addr.port != 0 && wide->addr.family == one->addr.family && wide->bound.port == one->addr.port;
 }
 
 static bool covered(const struct portals *portals, const struct portal *one)
 {
-    list_for_each(it, &portals->list)
-        if (covers(list_entry(it, struct portal, node), one))
-            return true;
+    list_for_each(it, &portals->list) if (covers(list_entry(it, struct portal, node), one)) return true;
     return false;
 }
 
-/* The system refuses a wildcard while one of its addresses is taken on the same port, so that one is given up first. */
+/* The system refuses a wildcard while one of its addresses is taken on the same port, so that one is given up
+ * first. */
 static void make_room(struct portals *portals, const struct portal *wide)
 {
-    list_for_each(it, &portals->list) {
+    list_for_each(it, &portals->list)
+    {
         struct portal *one = list_entry(it, struct portal, node);
         if (one->listener && addr_is_wildcard(&wide->addr) && !addr_is_wildcard(&one->addr) &&
             one->addr.family == wide->addr.family && one->bound.port == wide->addr.port)
@@ -124,7 +125,8 @@ static void make_room(struct portals *portals, const struct portal *wide)
 /* Whoever lost its listener, or the wildcard that listened for it, gets its own. */
 static void reopen(struct portals *portals)
 {
-    list_for_each(it, &portals->list) {
+    list_for_each(it, &portals->list)
+    {
         struct portal *one = list_entry(it, struct portal, node);
         if (one->listener || covered(portals, one))
             continue;
@@ -138,7 +140,8 @@ static void reopen(struct portals *portals)
 
 static struct portal *portal_find(const struct portals *portals, const char *address)
 {
-    list_for_each(it, &portals->list) {
+    list_for_each(it, &portals->list)
+    {
         struct portal *portal = list_entry(it, struct portal, node);
         if (strcmp(portal->address, address) == 0)
             return portal;
@@ -204,7 +207,8 @@ bool portals_prepare(struct portals *portals, const json_t *root, struct outcome
         fine = add_defaults(portals, o);
     size_t i;
     json_t *item;
-    json_array_foreach(wanted, i, item) {
+    json_array_foreach(wanted, i, item)
+    {
         const char *address = config_text(item, "address");
         if (fine && !portal_find(portals, address))
             fine = portal_add(portals, address, (uint16_t)config_number(item, "group", 1),
@@ -231,7 +235,8 @@ static void portal_drop(struct portals *portals, struct portal *portal)
 
 void portals_commit(struct portals *portals, const json_t *root)
 {
-    list_for_each_safe(it, &portals->list) {
+    list_for_each_safe(it, &portals->list)
+    {
         struct portal *portal = list_entry(it, struct portal, node);
         if (!wanted_in(portal, root))
             portal_drop(portals, portal);
@@ -243,7 +248,8 @@ void portals_commit(struct portals *portals, const json_t *root)
 
 void portals_rollback(struct portals *portals)
 {
-    list_for_each_safe(it, &portals->list) {
+    list_for_each_safe(it, &portals->list)
+    {
         struct portal *portal = list_entry(it, struct portal, node);
         if (portal->fresh)
             portal_drop(portals, portal);
@@ -256,15 +262,15 @@ void portals_rollback(struct portals *portals)
 uint32_t portals_count(const struct portals *portals)
 {
     uint32_t count = 0;
-    list_for_each(it, &portals->list)
-        count++;
+    list_for_each(it, &portals->list) count++;
     return count;
 }
 
 uint32_t portals_fill(const struct portals *portals, const json_t *root, struct tgt_portal *out, uint32_t max)
 {
     uint32_t count = 0;
-    list_for_each(it, &portals->list) {
+    list_for_each(it, &portals->list)
+    {
         const struct portal *portal = list_entry(it, struct portal, node);
         if (count == max || !wanted_in(portal, root))
             continue;
@@ -277,9 +283,11 @@ uint32_t portals_fill(const struct portals *portals, const json_t *root, struct 
 
 void portals_print(const struct portals *portals, FILE *out)
 {
-    list_for_each(it, &portals->list) {
+    list_for_each(it, &portals->list)
+    {
         char text[IO_ADDR_TEXT_MAX];
-        fprintf(out, "listening on %s\n", addr_format(&list_entry(it, struct portal, node)->bound, text, sizeof text));
+        fprintf(out, "listening on %s\n",
+                addr_format(&list_entry(it, struct portal, node)->bound, text, sizeof text));
     }
     fflush(out);
 }
@@ -287,12 +295,13 @@ void portals_print(const struct portals *portals, FILE *out)
 json_t *portals_json(const struct portals *portals)
 {
     json_t *list = json_array();
-    list_for_each(it, &portals->list) {
+    list_for_each(it, &portals->list)
+    {
         const struct portal *portal = list_entry(it, struct portal, node);
         char text[IO_ADDR_TEXT_MAX];
         addr_format(&portal->bound, text, sizeof text);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:s}", "address", portal->address, "listening", text, "group",
-                                              portal->group, "advertise", portal->advertise));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:s}", "address", portal->address, "listening",
+                                              text, "group", portal->group, "advertise", portal->advertise));
     }
     return list;
 }

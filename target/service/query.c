@@ -27,7 +27,8 @@ static json_t *users_json(const json_t *users)
 {
     json_t *out = json_array(), *user;
     size_t i;
-    json_array_foreach(users, i, user) {
+    json_array_foreach(users, i, user)
+    {
         json_t *one = json_pack("{s:s, s:s}", "name", config_text(user, "name"), "secret", "set");
         if (json_object_get(user, "mutual_name")) {
             json_object_set(one, "mutual_name", json_object_get(user, "mutual_name"));
@@ -44,12 +45,14 @@ static json_t *query_list(struct manager *m, const json_t *params, struct outcom
     (void)o;
     json_t *targets = json_array(), *target;
     size_t i;
-    json_array_foreach(json_object_get(m->root, "targets"), i, target) {
-        json_array_append_new(
-            targets, json_pack("{s:s, s:s, s:i, s:i, s:i}", "name", config_text(target, "name"), "alias",
-                               config_text(target, "alias"), "luns", (int)json_array_size(json_object_get(target, "luns")),
-                               "users", (int)json_array_size(json_object_get(target, "users")), "acls",
-                               (int)json_array_size(json_object_get(target, "acls"))));
+    json_array_foreach(json_object_get(m->root, "targets"), i, target)
+    {
+        json_array_append_new(targets,
+                              json_pack("{s:s, s:s, s:i, s:i, s:i}", "name", config_text(target, "name"),
+                                        "alias", config_text(target, "alias"), "luns",
+                                        (int)json_array_size(json_object_get(target, "luns")), "users",
+                                        (int)json_array_size(json_object_get(target, "users")), "acls",
+                                        (int)json_array_size(json_object_get(target, "acls"))));
     }
     return json_pack("{s:o, s:o}", "targets", targets, "discovery_users",
                      users_json(json_object_get(m->root, "discovery_users")));
@@ -64,11 +67,10 @@ static json_t *query_show(struct manager *m, const json_t *params, struct outcom
     }
     json_t *luns = json_array(), *lun;
     size_t i;
-    json_array_foreach(json_object_get(target, "luns"), i, lun)
-        json_array_append_new(luns, lun_json(lun));
-    return json_pack("{s:s, s:s, s:o, s:o, s:O}", "name", config_text(target, "name"), "alias", config_text(target, "alias"),
-                     "luns", luns, "users", users_json(json_object_get(target, "users")), "acls",
-                     json_object_get(target, "acls"));
+    json_array_foreach(json_object_get(target, "luns"), i, lun) json_array_append_new(luns, lun_json(lun));
+    return json_pack("{s:s, s:s, s:o, s:o, s:O}", "name", config_text(target, "name"), "alias",
+                     config_text(target, "alias"), "luns", luns, "users",
+                     users_json(json_object_get(target, "users")), "acls", json_object_get(target, "acls"));
 }
 
 static json_t *query_portals(struct manager *m, const json_t *params, struct outcome *o)
@@ -76,7 +78,8 @@ static json_t *query_portals(struct manager *m, const json_t *params, struct out
     (void)params;
     (void)o;
     return json_pack("{s:o}", "portals",
-                     m->portals ? portals_json(m->portals) : json_deep_copy(json_object_get(m->root, "portals")));
+                     m->portals ? portals_json(m->portals)
+                                : json_deep_copy(json_object_get(m->root, "portals")));
 }
 
 /* ---- sessions ---- */
@@ -86,11 +89,11 @@ static json_t *session_json(const struct tgt_session_info *s)
     char peer[IO_ADDR_TEXT_MAX], local[IO_ADDR_TEXT_MAX], isid[13];
     for (size_t i = 0; i < sizeof s->isid; i++)
         snprintf(isid + 2 * i, 3, "%02x", s->isid[i]);
-    json_t *out = json_pack(
-        "{s:I, s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:s, s:s, s:s}", "id", (json_int_t)s->id, "initiator", s->initiator,
-        "alias", s->alias, "target", s->target, "isid", isid, "tsih", s->tsih, "group", s->group, "discovery", s->discovery,
-        "peer", addr_format(&s->peer, peer, sizeof peer), "local", addr_format(&s->local, local, sizeof local), "auth",
-        s->auth);
+    json_t *out = json_pack("{s:I, s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:s, s:s, s:s}", "id",
+                            (json_int_t)s->id, "initiator", s->initiator, "alias", s->alias, "target",
+                            s->target, "isid", isid, "tsih", s->tsih, "group", s->group, "discovery",
+                            s->discovery, "peer", addr_format(&s->peer, peer, sizeof peer), "local",
+                            addr_format(&s->local, local, sizeof local), "auth", s->auth);
     const struct {
         const char *key;
         uint64_t value;
@@ -209,7 +212,8 @@ static json_t *query_status(struct manager *m, const json_t *params, struct outc
     (void)o;
     size_t targets = json_array_size(json_object_get(m->root, "targets"));
     if (!m->live)
-        return json_pack("{s:b, s:i, s:s}", "running", 0, "targets", (int)targets, "state", m->state ? m->state->dir : "");
+        return json_pack("{s:b, s:i, s:s}", "running", 0, "targets", (int)targets, "state",
+                         m->state ? m->state->dir : "");
     struct host_stats sum = {0}, one;
     json_t *reactors = json_array();
     for (uint32_t i = 0; i < live_count(m->live); i++) {
@@ -225,7 +229,8 @@ static json_t *query_status(struct manager *m, const json_t *params, struct outc
     json_object_set_new(out, "io", json_string(live_io_name(m->live)));
     json_object_set_new(out, "uptime_ns", json_integer((json_int_t)(env_now(m->env) - m->started_ns)));
     json_object_set_new(out, "heap_allocations", json_integer((json_int_t)env_host_allocations()));
-    json_object_set_new(out, "connections_refused", json_integer((json_int_t)host_refused(live_host(m->live))));
+    json_object_set_new(out, "connections_refused",
+                        json_integer((json_int_t)host_refused(live_host(m->live))));
     json_object_set_new(out, "configuration", json_integer((json_int_t)m->generation));
     json_object_set_new(out, "portals", portals_json(m->portals));
     json_object_set_new(out, "reactors", reactors);

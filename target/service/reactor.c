@@ -1,5 +1,6 @@
-/* One reactor's turn. io_run delivers every completion of a batch; then, once, this hook lets the engine run until it is
- * quiet, submits its store requests, posts its messages, and only then sends: one gather list per connection and turn. */
+/* One reactor's turn. io_run delivers every completion of a batch; then, once, this hook lets the engine run
+ * until it is quiet, submits its store requests, posts its messages, and only then sends: one gather list per
+ * connection and turn. */
 #include <assert.h>
 
 #include "common/base/err.h"

@@ -23,12 +23,14 @@
 #define DROP_NS      UINT64_C(5000000000)  /* and how long after they have been dropped */
 #define STOP_POLL_MS 10
 #define TIDY_MS      1000
-#define MEMORY_MAX   UINT64_C(1) << 30 /* bytes: default limit of buffers, if the machine has four times as much */
+#define MEMORY_MAX                                                                                           \
+    UINT64_C(1) << 30 /* bytes: default limit of buffers, if the machine has four times as much */
 
 const struct args_option serve_options[] = {
     {"--state", "DIR", "state directory (default " STATE_DIR_DEFAULT ")"},
     {"--target", "IQN", "serve this target without a state directory; with --lun and --portal"},
-    {"--lun", "[N=]SPEC", "a LUN of --target: file:PATH[,size=S][,block=4096][,readonly], memory:size=S; may repeat"},
+    {"--lun", "[N=]SPEC",
+     "a LUN of --target: file:PATH[,size=S][,block=4096][,readonly], memory:size=S; may repeat"},
     {"--portal", "ADDR:PORT", "listen here, for --target; port 0 picks one; may repeat"},
     {"--user", "NAME", "require CHAP for --target, with --secret-file"},
     {"--secret-file", "FILE", "the user's secret; - is standard input"},
@@ -65,8 +67,8 @@ struct service {
 
 /* ---- options ---- */
 
-static bool choose(const struct args *args, const char *name, const char *first, const char *second, bool *is_second,
-                   struct outcome *o)
+static bool choose(const struct args *args, const char *name, const char *first, const char *second,
+                   bool *is_second, struct outcome *o)
 {
     const char *text = args_value(args, name);
     *is_second = text && strcmp(text, second) == 0;
@@ -151,7 +153,8 @@ static bool add(json_t *root, const char *method, json_t *params, struct outcome
 static bool add_user(json_t *root, const struct args *args, const char *target, struct outcome *o)
 {
     char buf[SECRET_TEXT_MAX], mutual_buf[SECRET_TEXT_MAX];
-    const char *name = args_value(args, "--user"), *mutual = args_value(args, "--mutual"), *secret, *mutual_secret;
+    const char *name = args_value(args, "--user"), *mutual = args_value(args, "--mutual"), *secret,
+               *mutual_secret;
     if (!verbs_secret(args, "--secret", "--secret-file", buf, &secret, o) ||
         !verbs_secret(args, "--mutual-secret", "--mutual-secret-file", mutual_buf, &mutual_secret, o))
         return false;
@@ -160,8 +163,9 @@ static bool add_user(json_t *root, const struct args *args, const char *target, 
     if (!mutual != !mutual_secret || (mutual && !name))
         return outcome_refuse(o, "--mutual NAME goes with --user and --mutual-secret-file FILE");
     return !name || add(root, "user.set",
-                        json_pack("{s:s, s:s, s:s, s:s*, s:s*, s:b}", "target", target, "name", name, "secret", secret,
-                                  "mutual_name", mutual, "mutual_secret", mutual_secret, "weak", args_flag(args, "--weak")),
+                        json_pack("{s:s, s:s, s:s, s:s*, s:s*, s:b}", "target", target, "name", name,
+                                  "secret", secret, "mutual_name", mutual, "mutual_secret", mutual_secret,
+                                  "weak", args_flag(args, "--weak")),
                         o);
 }
 
@@ -188,8 +192,8 @@ static json_t *stateless_config(const struct args *args, struct outcome *o)
 {
     json_t *root = config_empty();
     const char *target = args_value(args, "--target"), *text;
-    bool fine = add(root, "target.create", json_pack("{s:s}", "target", target), o) && add_luns(root, args, target, o) &&
-                add_user(root, args, target, o);
+    bool fine = add(root, "target.create", json_pack("{s:s}", "target", target), o) &&
+                add_luns(root, args, target, o) && add_user(root, args, target, o);
     for (unsigned i = 0; fine && (text = args_nth(args, "--acl", i)) != NULL; i++)
         fine = add(root, "acl.add", json_pack("{s:s, s:s}", "target", target, "initiator", text), o);
     for (unsigned i = 0; fine && (text = args_nth(args, "--portal", i)) != NULL; i++)
@@ -228,7 +232,8 @@ static bool catch_signals(struct service *s, struct outcome *o)
     sigaddset(&set, SIGINT);
     signal(SIGPIPE, SIG_IGN);
     /* Before threads exist: they inherit the mask, so that only the main loop sees the signals. */
-    if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0 || (s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) < 0)
+    if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0 ||
+        (s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) < 0)
         return outcome_fail(o, "cannot catch signals: %s", strerror(errno));
     return true;
 }
@@ -294,7 +299,8 @@ static void main_loop(struct service *s)
 
 /* ---- stopping ---- */
 
-/* Ends all sessions: politely, then (a second signal, or too late) at once. False: something hangs in the kernel. */
+/* Ends all sessions: politely, then (a second signal, or too late) at once. False: something hangs in the
+ * kernel. */
 static bool stop_sessions(struct service *s, uint32_t *closed)
 {
     const struct env *env = env_host();
@@ -306,7 +312,8 @@ static bool stop_sessions(struct service *s, uint32_t *closed)
         uint64_t now = env_now(env);
         if (!dropped && (hurry || now - begun > STOP_NS)) {
             if (!hurry)
-                log_warn("stop", "sessions did not end within %llu s: dropping them", (unsigned long long)(STOP_NS / 1000000000u));
+                log_warn("stop", "sessions did not end within %llu s: dropping them",
+                         (unsigned long long)(STOP_NS / 1000000000u));
             dropped = now;
             live_stop(s->live, true);
         } else if (dropped && now - dropped > DROP_NS) {
@@ -322,7 +329,8 @@ static bool stop(const struct args *args, struct service *s, struct outcome *o)
     struct outcome ignored = {0};
     control_close(s->control); /* no more changes */
     s->control = NULL;
-    json_t *stats = args_flag(args, "--stats-on-exit") ? manager_call(&s->manager, "status", NULL, &ignored) : NULL;
+    json_t *stats =
+        args_flag(args, "--stats-on-exit") ? manager_call(&s->manager, "status", NULL, &ignored) : NULL;
     if (!stop_sessions(s, &closed)) {
         /* Joining would wait for a disk that does not answer. */
         fprintf(stderr, "lunette-target: commands still hang in their disks: giving up\n");
@@ -331,7 +339,8 @@ static bool stop(const struct args *args, struct service *s, struct outcome *o)
     live_join(s->live);
     uint32_t unflushed = disks_flush(s->manager.disks);
     if (unflushed > 0)
-        outcome_fail(o, "%u disk%s could not be flushed: data may be lost", unflushed, unflushed == 1 ? "" : "s");
+        outcome_fail(o, "%u disk%s could not be flushed: data may be lost", unflushed,
+                     unflushed == 1 ? "" : "s");
     printf("stopped: closed %u session%s\n", closed, closed == 1 ? "" : "s");
     if (stats) {
         json_dumpf(stats, stdout, JSON_COMPACT);

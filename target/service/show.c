@@ -11,10 +11,12 @@ void show_list(const json_t *answer, FILE *out)
     const json_t *targets = json_object_get(answer, "targets");
     json_t *target;
     size_t i;
-    json_array_foreach(targets, i, target) {
+    json_array_foreach(targets, i, target)
+    {
         uint64_t luns = config_number(target, "luns", 0);
         fprintf(out, "%s  %" PRIu64 " LUN%s%s%s\n", config_text(target, "name"), luns, luns == 1 ? "" : "s",
-                config_number(target, "users", 0) ? ", CHAP" : "", config_number(target, "acls", 0) ? ", access rules" : "");
+                config_number(target, "users", 0) ? ", CHAP" : "",
+                config_number(target, "acls", 0) ? ", access rules" : "");
     }
     if (json_array_size(targets) == 0)
         fprintf(out, "no targets\n");
@@ -27,19 +29,24 @@ void show_target(const json_t *answer, FILE *out)
     fprintf(out, "%s\n", config_text(answer, "name"));
     if (config_text(answer, "alias")[0])
         fprintf(out, "  alias %s\n", config_text(answer, "alias"));
-    json_array_foreach(json_object_get(answer, "luns"), i, item) {
+    json_array_foreach(json_object_get(answer, "luns"), i, item)
+    {
         char size[32];
         fprintf(out, "  LUN %" PRIu64 "  %s  blocks of %" PRIu64 "%s\n    %s\n    serial %s, naa.%s\n",
-                config_number(item, "lun", 0), units_format_size(config_number(item, "size", 0), size, sizeof size),
-                config_number(item, "block_size", 512), json_is_true(json_object_get(item, "readonly")) ? "  read only" : "",
+                config_number(item, "lun", 0),
+                units_format_size(config_number(item, "size", 0), size, sizeof size),
+                config_number(item, "block_size", 512),
+                json_is_true(json_object_get(item, "readonly")) ? "  read only" : "",
                 config_text(item, "spec"), config_text(item, "serial"), config_text(item, "naa"));
     }
     json_array_foreach(json_object_get(answer, "users"), i, item)
         fprintf(out, "  user %s  secret set%s%s\n", config_text(item, "name"),
                 config_text(item, "mutual_name")[0] ? ", mutual as " : "", config_text(item, "mutual_name"));
-    json_array_foreach(json_object_get(answer, "acls"), i, item) {
+    json_array_foreach(json_object_get(answer, "acls"), i, item)
+    {
         const char *initiator = config_text(item, "initiator"), *net = config_text(item, "net");
-        fprintf(out, "  admits %s%s%s\n", initiator[0] ? initiator : "any initiator", net[0] ? " from " : "", net);
+        fprintf(out, "  admits %s%s%s\n", initiator[0] ? initiator : "any initiator", net[0] ? " from " : "",
+                net);
     }
     if (json_array_size(json_object_get(answer, "acls")) == 0)
         fprintf(out, "  admits every initiator%s\n",
@@ -50,10 +57,13 @@ void show_portals(const json_t *answer, FILE *out)
 {
     json_t *portal;
     size_t i;
-    json_array_foreach(json_object_get(answer, "portals"), i, portal) {
-        const char *listening = config_text(portal, "listening"), *advertise = config_text(portal, "advertise");
-        fprintf(out, "%s  group %" PRIu64 "%s%s%s%s\n", config_text(portal, "address"), config_number(portal, "group", 1),
-                listening[0] ? "  listening on " : "", listening, advertise[0] ? "  advertised as " : "", advertise);
+    json_array_foreach(json_object_get(answer, "portals"), i, portal)
+    {
+        const char *listening = config_text(portal, "listening"),
+                   *advertise = config_text(portal, "advertise");
+        fprintf(out, "%s  group %" PRIu64 "%s%s%s%s\n", config_text(portal, "address"),
+                config_number(portal, "group", 1), listening[0] ? "  listening on " : "", listening,
+                advertise[0] ? "  advertised as " : "", advertise);
     }
     if (json_array_size(json_object_get(answer, "portals")) == 0)
         fprintf(out, "no portals: the service listens on port 3260 of all addresses\n");
@@ -63,12 +73,14 @@ void show_sessions(const json_t *answer, FILE *out)
 {
     json_t *s;
     size_t i;
-    json_array_foreach(json_object_get(answer, "sessions"), i, s) {
+    json_array_foreach(json_object_get(answer, "sessions"), i, s)
+    {
         char age[32];
-        fprintf(out, "%" PRIu64 "  %s from %s to %s  %s  %s  %" PRIu64 " commands\n", config_number(s, "id", 0),
-                config_text(s, "initiator"), config_text(s, "peer"),
+        fprintf(out, "%" PRIu64 "  %s from %s to %s  %s  %s  %" PRIu64 " commands\n",
+                config_number(s, "id", 0), config_text(s, "initiator"), config_text(s, "peer"),
                 config_text(s, "target")[0] ? config_text(s, "target") : "discovery", config_text(s, "auth"),
-                units_format_duration(config_number(s, "age_ns", 0), age, sizeof age), config_number(s, "commands", 0));
+                units_format_duration(config_number(s, "age_ns", 0), age, sizeof age),
+                config_number(s, "commands", 0));
     }
     if (json_array_size(json_object_get(answer, "sessions")) == 0)
         fprintf(out, "no sessions\n");
@@ -88,10 +100,12 @@ void show_status(const json_t *answer, FILE *out)
     size_t i;
     json_array_foreach(json_object_get(answer, "portals"), i, portal)
         fprintf(out, "listening on %s\n", config_text(portal, "listening"));
-    fprintf(out, "%" PRIu64 " targets, %" PRIu64 " sessions, %" PRIu64 " connections\n", config_number(answer, "targets", 0),
-            config_number(answer, "sessions", 0), config_number(answer, "connections", 0));
+    fprintf(out, "%" PRIu64 " targets, %" PRIu64 " sessions, %" PRIu64 " connections\n",
+            config_number(answer, "targets", 0), config_number(answer, "sessions", 0),
+            config_number(answer, "connections", 0));
     fprintf(out, "%" PRIu64 " commands, %s read, %s written\n", config_number(answer, "commands", 0),
             units_format_size(config_number(answer, "read_bytes", 0), text, sizeof text),
             units_format_size(config_number(answer, "write_bytes", 0), other, sizeof other));
-    fprintf(out, "%s of buffers in use\n", units_format_size(config_number(answer, "memory_in_use", 0), text, sizeof text));
+    fprintf(out, "%s of buffers in use\n",
+            units_format_size(config_number(answer, "memory_in_use", 0), text, sizeof text));
 }

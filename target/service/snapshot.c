@@ -30,7 +30,8 @@ static struct tgt_user *users_build(const struct env *env, const json_t *list, u
         return NULL;
     size_t i;
     json_t *item;
-    json_array_foreach(list, i, item) {
+    json_array_foreach(list, i, item)
+    {
         struct tgt_user *user = &users[i];
         snprintf(user->name, sizeof user->name, "%s", config_text(item, "name"));
         user->secret_len = copy_secret(user->secret, config_text(item, "secret"));
@@ -48,7 +49,8 @@ static void acls_build(const struct env *env, const json_t *list, struct tgt_tar
         return;
     size_t i;
     json_t *item;
-    json_array_foreach(list, i, item) {
+    json_array_foreach(list, i, item)
+    {
         struct tgt_acl *acl = &target->acls[i];
         const char *pattern = config_text(item, "initiator"), *net = config_text(item, "net");
         if (pattern[0])
@@ -58,7 +60,8 @@ static void acls_build(const struct env *env, const json_t *list, struct tgt_tar
     target->acl_count = (uint32_t)json_array_size(list);
 }
 
-static void luns_build(const struct env *env, const json_t *item, struct disks *disks, struct tgt_target *target, bool *fine)
+static void luns_build(const struct env *env, const json_t *item, struct disks *disks,
+                       struct tgt_target *target, bool *fine)
 {
     const json_t *list = json_object_get(item, "luns");
     struct scsi_lun *luns = array(env, json_array_size(list), sizeof *luns, fine);
@@ -66,7 +69,8 @@ static void luns_build(const struct env *env, const json_t *item, struct disks *
     size_t i;
     json_t *lun;
     target->map.luns = luns;
-    json_array_foreach(list, i, lun) {
+    json_array_foreach(list, i, lun)
+    {
         if (!luns)
             return;
         uint32_t home;
@@ -81,8 +85,8 @@ static void luns_build(const struct env *env, const json_t *item, struct disks *
     target->map.count = count;
 }
 
-static void target_build(const struct env *env, const json_t *item, struct disks *disks, const struct tuning *tuning,
-                         struct tgt_target *target, bool *fine)
+static void target_build(const struct env *env, const json_t *item, struct disks *disks,
+                         const struct tuning *tuning, struct tgt_target *target, bool *fine)
 {
     const char *name = config_text(item, "name");
     name_normalize(name, strlen(name), NAME_STRICT, target->name, NULL);
@@ -93,8 +97,9 @@ static void target_build(const struct env *env, const json_t *item, struct disks
     luns_build(env, item, disks, target, fine);
 }
 
-bool snapshot_build(const struct env *env, const json_t *root, struct disks *disks, const struct portals *portals,
-                    const struct tuning *tuning, uint64_t generation, struct tgt_config **out, struct outcome *o)
+bool snapshot_build(const struct env *env, const json_t *root, struct disks *disks,
+                    const struct portals *portals, const struct tuning *tuning, uint64_t generation,
+                    struct tgt_config **out, struct outcome *o)
 {
     struct tgt_config *config;
     if (tgt_config_new(env, &config) != 0)
@@ -106,14 +111,16 @@ bool snapshot_build(const struct env *env, const json_t *root, struct disks *dis
     config->generation = generation;
     config->limits = tuning->limits;
     config->targets = array(env, json_array_size(targets), sizeof *config->targets, &fine);
-    json_array_foreach(targets, i, item) {
+    json_array_foreach(targets, i, item)
+    {
         if (!config->targets)
             break;
         config->targets[i].index = (uint32_t)i;
         config->target_count = (uint32_t)i + 1; /* what is half built is freed too */
         target_build(env, item, disks, tuning, &config->targets[i], &fine);
     }
-    config->discovery_users = users_build(env, json_object_get(root, "discovery_users"), &config->discovery_user_count, &fine);
+    config->discovery_users =
+        users_build(env, json_object_get(root, "discovery_users"), &config->discovery_user_count, &fine);
     uint32_t count = portals ? portals_count(portals) : 0;
     config->portals = array(env, count, sizeof *config->portals, &fine);
     if (config->portals)

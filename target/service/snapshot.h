@@ -10,7 +10,8 @@
 #include "target/service/tuning.h"
 
 /* Every disk of `root` is open in `disks` and every portal listens. One reference. */
-bool snapshot_build(const struct env *env, const json_t *root, struct disks *disks, const struct portals *portals,
-                    const struct tuning *tuning, uint64_t generation, struct tgt_config **out, struct outcome *o);
+bool snapshot_build(const struct env *env, const json_t *root, struct disks *disks,
+                    const struct portals *portals, const struct tuning *tuning, uint64_t generation,
+                    struct tgt_config **out, struct outcome *o);
 
 #endif

@@ -22,9 +22,9 @@ struct state {
 };
 
 enum state_open_result {
-    STATE_OPEN,    /* ours: locked, or absent and `create` was not asked for */
-    STATE_IN_USE,  /* somebody else holds the lock */
-    STATE_FAILED   /* outcome tells */
+    STATE_OPEN,   /* ours: locked, or absent and `create` was not asked for */
+    STATE_IN_USE, /* somebody else holds the lock */
+    STATE_FAILED  /* outcome tells */
 };
 /* `create` makes a missing directory (mode 0700). */
 enum state_open_result state_open(const char *dir, bool create, struct state *out, struct outcome *o);
@@ -35,7 +35,8 @@ void state_abandon(struct state *state);
 char *state_path(const struct state *state, const char *name, char *buf);
 /* The checked configuration; an empty one when there is no file. New reference or NULL. */
 json_t *state_load(const struct state *state, struct outcome *o);
-/* Writes a temporary file, syncs, renames, syncs the directory: after a crash the old or the new one is there, whole. */
+/* Writes a temporary file, syncs, renames, syncs the directory: after a crash the old or the new one is
+ * there, whole. */
 bool state_save(const struct state *state, const json_t *root, struct outcome *o);
 
 #endif

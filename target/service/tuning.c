@@ -5,10 +5,10 @@
 #include <strings.h>
 
 /* Ranges of RFC 7143 chapter 13. */
-#define LEN_MIN     512u
-#define LEN_MAX     16777215u
-#define WINDOW_MAX  1024u
-#define R2T_MAX     65535u
+#define LEN_MIN    512u
+#define LEN_MAX    16777215u
+#define WINDOW_MAX 1024u
+#define R2T_MAX    65535u
 
 void tuning_default(struct tuning *tuning)
 {
@@ -48,7 +48,8 @@ static bool digest(const struct args *args, const char *name, struct key_choices
     bool fine = *text != '\0';
     for (const char *at = text; fine && *at;) {
         size_t len = strcspn(at, ",");
-        bool none = len == 4 && strncasecmp(at, "none", 4) == 0, crc = len == 6 && strncasecmp(at, "crc32c", 6) == 0;
+        bool none = len == 4 && strncasecmp(at, "none", 4) == 0,
+             crc = len == 6 && strncasecmp(at, "crc32c", 6) == 0;
         uint8_t value = crc ? KEY_DIGEST_CRC32C : KEY_DIGEST_NONE;
         fine = (none || crc) && made.count < KEY_DIGEST_COUNT && (made.count == 0 || made.value[0] != value);
         if (fine)
@@ -72,14 +73,16 @@ bool tuning_parse(const struct args *args, struct tuning *out, struct outcome *o
         !length(args, "--max-recv", &t.keys.max_recv_data_segment_length, o) ||
         !count(args, "--max-outstanding-r2t", R2T_MAX, &t.keys.max_outstanding_r2t, o) ||
         !count(args, "--command-window", WINDOW_MAX, &t.limits.command_window, o) ||
-        !digest(args, "--header-digest", &t.keys.header_digest, o) || !digest(args, "--data-digest", &t.keys.data_digest, o) ||
+        !digest(args, "--header-digest", &t.keys.header_digest, o) ||
+        !digest(args, "--data-digest", &t.keys.data_digest, o) ||
         !args_duration(args, "--nop-interval", &t.limits.nop_interval_ns, o) ||
         !args_duration(args, "--nop-timeout", &t.limits.nop_timeout_ns, o) ||
         !args_duration(args, "--login-timeout", &t.limits.login_timeout_ns, o) ||
         !count(args, "--connections-max", 1000000, &t.limits.connections_max, o) ||
         !count(args, "--logins-per-address", 1000000, &t.limits.logins_per_address_max, o))
         return false;
-    /* FirstBurstLength must not exceed MaxBurstLength: a smaller burst that was asked for pulls the other along. */
+    /* FirstBurstLength must not exceed MaxBurstLength: a smaller burst that was asked for pulls the other
+     * along. */
     if (t.keys.first_burst_length > t.keys.max_burst_length) {
         if (args_value(args, "--first-burst"))
             return outcome_refuse(o, "--first-burst must not be larger than --max-burst");

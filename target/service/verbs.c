@@ -17,7 +17,8 @@
 struct client_where verbs_where(const struct args *args)
 {
     const char *state = args_value(args, "--state");
-    return (struct client_where){.state = state ? state : STATE_DIR_DEFAULT, .control = args_value(args, "--control")};
+    return (struct client_where){.state = state ? state : STATE_DIR_DEFAULT,
+                                 .control = args_value(args, "--control")};
 }
 
 /* A relative path is the caller's: the service has another current directory. */
@@ -49,7 +50,8 @@ json_t *verbs_lun(const char *text, uint64_t next, uint64_t size, struct outcome
         return NULL;
     }
     if (!spec && size == 0) {
-        outcome_refuse(o, "LUN %s needs a specification (%s=file:PATH,...) or --size", number_text, number_text);
+        outcome_refuse(o, "LUN %s needs a specification (%s=file:PATH,...) or --size", number_text,
+                       number_text);
         return NULL;
     }
     if (spec && !absolute_spec(spec, absolute, sizeof absolute, o))
@@ -61,8 +63,8 @@ json_t *verbs_lun(const char *text, uint64_t next, uint64_t size, struct outcome
     return lun;
 }
 
-bool verbs_secret(const struct args *args, const char *name, const char *file_name, char *buf, const char **out,
-                  struct outcome *o)
+bool verbs_secret(const struct args *args, const char *name, const char *file_name, char *buf,
+                  const char **out, struct outcome *o)
 {
     const char *value = args_value(args, name), *path = args_value(args, file_name);
     *out = NULL;
@@ -102,8 +104,8 @@ static bool print_json(const struct args *args, const json_t *answer)
     return true;
 }
 
-static bool query(const struct args *args, const char *method, json_t *params, void (*show)(const json_t *answer, FILE *out),
-                  struct outcome *o)
+static bool query(const struct args *args, const char *method, json_t *params,
+                  void (*show)(const json_t *answer, FILE *out), struct outcome *o)
 {
     struct client_where where = verbs_where(args);
     json_t *answer = client_call(&where, method, params, o);
@@ -150,8 +152,8 @@ static bool run_create(const struct args *args, struct outcome *o)
     if (size && json_array_size(luns) == 0)
         json_array_append_new(luns, json_pack("{s:i, s:I}", "lun", 0, "size", (json_int_t)size));
     return change(args, "target.create",
-                  json_pack("{s:s, s:s*, s:o}", "target", args->positional[0], "alias", args_value(args, "--alias"), "luns",
-                            luns),
+                  json_pack("{s:s, s:s*, s:o}", "target", args->positional[0], "alias",
+                            args_value(args, "--alias"), "luns", luns),
                   o);
 }
 
@@ -168,7 +170,9 @@ static bool run_show(const struct args *args, struct outcome *o)
 static bool run_delete(const struct args *args, struct outcome *o)
 {
     return change(args, "target.delete",
-                  json_pack("{s:s, s:b}", "target", args->positional[0], "delete_data", args_flag(args, "--delete-data")), o);
+                  json_pack("{s:s, s:b}", "target", args->positional[0], "delete_data",
+                            args_flag(args, "--delete-data")),
+                  o);
 }
 
 /* ---- LUNs ---- */
@@ -183,10 +187,11 @@ static bool run_lun_add(const struct args *args, struct outcome *o)
         return false;
     if (!isdigit((unsigned char)args->positional[1][0])) {
         json_decref(params);
-        return outcome_refuse(o, "\"%s\" does not begin with a LUN number, as in 1=file:/srv/disk.img", args->positional[1]);
+        return outcome_refuse(o, "\"%s\" does not begin with a LUN number, as in 1=file:/srv/disk.img",
+                              args->positional[1]);
     }
-    json_t *more = json_pack("{s:s, s:s*, s:s*}", "target", args->positional[0], "serial", args_value(args, "--serial"),
-                             "naa", args_value(args, "--naa"));
+    json_t *more = json_pack("{s:s, s:s*, s:s*}", "target", args->positional[0], "serial",
+                             args_value(args, "--serial"), "naa", args_value(args, "--naa"));
     if (!more || json_object_update(params, more) != 0) {
         json_decref(params);
         params = NULL;
@@ -208,8 +213,8 @@ static bool run_lun_remove(const struct args *args, struct outcome *o)
     if (!lun_number(args->positional[1], &number, o))
         return false;
     return change(args, "lun.remove",
-                  json_pack("{s:s, s:I, s:b}", "target", args->positional[0], "lun", (json_int_t)number, "delete_data",
-                            args_flag(args, "--delete-data")),
+                  json_pack("{s:s, s:I, s:b}", "target", args->positional[0], "lun", (json_int_t)number,
+                            "delete_data", args_flag(args, "--delete-data")),
                   o);
 }
 
@@ -221,8 +226,8 @@ static bool run_lun_resize(const struct args *args, struct outcome *o)
     if (units_parse_size(args->positional[2], &size) != 0 || size > INT64_MAX)
         return outcome_refuse(o, "\"%s\" is no size such as 512M or 10G", args->positional[2]);
     return change(args, "lun.resize",
-                  json_pack("{s:s, s:I, s:I}", "target", args->positional[0], "lun", (json_int_t)number, "size",
-                            (json_int_t)size),
+                  json_pack("{s:s, s:I, s:I}", "target", args->positional[0], "lun", (json_int_t)number,
+                            "size", (json_int_t)size),
                   o);
 }
 
@@ -234,8 +239,8 @@ static bool run_portal_add(const struct args *args, struct outcome *o)
     if (!args_number(args, "--group", 1, 65535, &group, o))
         return false;
     return change(args, "portal.add",
-                  json_pack("{s:s, s:I, s:s*}", "address", args->positional[0], "group", (json_int_t)group, "advertise",
-                            args_value(args, "--advertise")),
+                  json_pack("{s:s, s:I, s:s*}", "address", args->positional[0], "group", (json_int_t)group,
+                            "advertise", args_value(args, "--advertise")),
                   o);
 }
 
@@ -256,11 +261,13 @@ static json_t *user_params(const struct args *args, struct outcome *o)
 {
     bool discovery = args_flag(args, "--discovery");
     if (args->positional_count != (discovery ? 1u : 2u)) {
-        outcome_refuse(o, discovery ? "with --discovery only the NAME is given, no target" : "give IQN and NAME");
+        outcome_refuse(o, discovery ? "with --discovery only the NAME is given, no target"
+                                    : "give IQN and NAME");
         return NULL;
     }
-    json_t *params = discovery ? json_pack("{s:b, s:s}", "discovery", 1, "name", args->positional[0])
-                               : json_pack("{s:s, s:s}", "target", args->positional[0], "name", args->positional[1]);
+    json_t *params =
+        discovery ? json_pack("{s:b, s:s}", "discovery", 1, "name", args->positional[0])
+                  : json_pack("{s:s, s:s}", "target", args->positional[0], "name", args->positional[1]);
     if (!params)
         outcome_refuse(o, "the arguments must be UTF-8 text");
     return params;
@@ -276,12 +283,13 @@ static bool run_user_set(const struct args *args, struct outcome *o)
     if (!secret)
         return outcome_refuse(o, "give a secret with --secret-file FILE or --secret TEXT");
     if (!mutual != !mutual_secret)
-        return outcome_refuse(o, "--mutual NAME and --mutual-secret-file FILE (or --mutual-secret TEXT) come together");
+        return outcome_refuse(
+            o, "--mutual NAME and --mutual-secret-file FILE (or --mutual-secret TEXT) come together");
     json_t *params = user_params(args, o), *more;
     if (!params)
         return false;
-    more = json_pack("{s:s, s:s*, s:s*, s:b}", "secret", secret, "mutual_name", mutual, "mutual_secret", mutual_secret,
-                     "weak", args_flag(args, "--weak"));
+    more = json_pack("{s:s, s:s*, s:s*, s:b}", "secret", secret, "mutual_name", mutual, "mutual_secret",
+                     mutual_secret, "weak", args_flag(args, "--weak"));
     if (!more || json_object_update(params, more) != 0) {
         json_decref(params);
         params = NULL;
@@ -325,7 +333,8 @@ static bool run_session_drop(const struct args *args, struct outcome *o)
 {
     uint64_t id;
     if (units_parse_u64(args->positional[0], 1, INT64_MAX, &id) != 0)
-        return outcome_refuse(o, "\"%s\" is no session number (session list shows them)", args->positional[0]);
+        return outcome_refuse(o, "\"%s\" is no session number (session list shows them)",
+                              args->positional[0]);
     return change(args, "session.drop", json_pack("{s:I}", "id", (json_int_t)id), o);
 }
 
@@ -336,27 +345,37 @@ static bool run_status(const struct args *args, struct outcome *o)
 
 /* ---- the table ---- */
 
-#define WHERE                                                                                                        \
-    {"--state", "DIR", "state directory (default " STATE_DIR_DEFAULT ")"},                                           \
-        {"--control", "PATH", "talk to the service at this control socket instead"}
-#define END {NULL, NULL, NULL}
+#define WHERE                                                                                                \
+    {"--state", "DIR", "state directory (default " STATE_DIR_DEFAULT ")"},                                   \
+    {                                                                                                        \
+        "--control", "PATH", "talk to the service at this control socket instead"                            \
+    }
+#define END                                                                                                  \
+    {                                                                                                        \
+        NULL, NULL, NULL                                                                                     \
+    }
 #define OPTIONS(name, ...) static const struct args_option name[] = {__VA_ARGS__, WHERE, END}
 
 static const struct args_option plain_options[] = {WHERE, END};
 OPTIONS(json_options, {"--json", NULL, "print JSON"});
-OPTIONS(create_options, {"--lun", "N=SPEC", "a LUN, may repeat; with --size just N: a thin file in DIR/disks"},
+OPTIONS(create_options,
+        {"--lun", "N=SPEC", "a LUN, may repeat; with --size just N: a thin file in DIR/disks"},
         {"--size", "SIZE", "size of the thin file, for example 10G"},
         {"--alias", "TEXT", "a name for people, told to initiators"});
-OPTIONS(delete_options, {"--delete-data", NULL, "also delete its data files in DIR/disks (others are never touched)"});
+OPTIONS(delete_options,
+        {"--delete-data", NULL, "also delete its data files in DIR/disks (others are never touched)"});
 OPTIONS(lun_options, {"--size", "SIZE", "with just N: make a thin file of this size in DIR/disks"},
         {"--serial", "TEXT", "serial number (default: minted once and kept)"},
         {"--naa", "HEX", "NAA identifier, 32 digits that begin with 6 (default: minted once and kept)"});
-OPTIONS(portal_options, {"--group", "TAG", "target portal group tag, 1 to 65535 (default 1); a session stays in one group"},
+OPTIONS(portal_options,
+        {"--group", "TAG", "target portal group tag, 1 to 65535 (default 1); a session stays in one group"},
         {"--advertise", "HOST:PORT", "address to tell initiators instead of this one"});
 OPTIONS(user_set_options, {"--secret-file", "FILE", "read the secret from a file; - is standard input"},
-        {"--secret", "TEXT", "the secret itself: every user of this machine can see it while the command runs"},
+        {"--secret", "TEXT",
+         "the secret itself: every user of this machine can see it while the command runs"},
         {"--mutual", "NAME", "name with which the target answers a challenge"},
-        {"--mutual-secret-file", "FILE", "its secret"}, {"--mutual-secret", "TEXT", "its secret, visible as above"},
+        {"--mutual-secret-file", "FILE", "its secret"},
+        {"--mutual-secret", "TEXT", "its secret, visible as above"},
         {"--weak", NULL, "allow a secret of fewer than 12 bytes"},
         {"--discovery", NULL, "for discovery instead of a target: user set --discovery NAME"});
 OPTIONS(user_remove_options, {"--discovery", NULL, "a discovery user: user remove --discovery NAME"});
@@ -368,18 +387,20 @@ static const struct verb verbs[] = {
     {"create", "IQN", 1, 1, "make a target", create_options, run_create},
     {"list", "", 0, 0, "list targets", json_options, run_list},
     {"show", "IQN", 1, 1, "show one target", json_options, run_show},
-    {"delete", "IQN", 1, 1, "delete a target; data files stay unless --delete-data", delete_options, run_delete},
-    {"lun add", "IQN N=SPEC", 2, 2, "add a LUN: N=file:PATH[,size=S][,block=4096][,readonly], N=memory:size=S", lun_options,
-     run_lun_add},
-    {"lun remove", "IQN N", 2, 2, "remove a LUN; its data file stays unless --delete-data", delete_options, run_lun_remove},
+    {"delete", "IQN", 1, 1, "delete a target; data files stay unless --delete-data", delete_options,
+     run_delete},
+    {"lun add", "IQN N=SPEC", 2, 2,
+     "add a LUN: N=file:PATH[,size=S][,block=4096][,readonly], N=memory:size=S", lun_options, run_lun_add},
+    {"lun remove", "IQN N", 2, 2, "remove a LUN; its data file stays unless --delete-data", delete_options,
+     run_lun_remove},
     {"lun resize", "IQN N SIZE", 3, 3, "grow a LUN", plain_options, run_lun_resize},
     {"portal add", "ADDR[:PORT]", 1, 1, "listen on an address", portal_options, run_portal_add},
     {"portal remove", "ADDR[:PORT]", 1, 1, "stop listening on it", plain_options, run_portal_remove},
     {"portal list", "", 0, 0, "list portals", json_options, run_portal_list},
     {"user set", "IQN NAME", 1, 2, "require CHAP: set a user's secrets", user_set_options, run_user_set},
     {"user remove", "IQN NAME", 1, 2, "remove a user", user_remove_options, run_user_remove},
-    {"acl add", "IQN", 1, 1, "admit initiators; all conditions of a rule must hold, one rule suffices", acl_options,
-     run_acl_add},
+    {"acl add", "IQN", 1, 1, "admit initiators; all conditions of a rule must hold, one rule suffices",
+     acl_options, run_acl_add},
     {"acl remove", "IQN", 1, 1, "remove the rule with exactly these conditions", acl_options, run_acl_remove},
     {"session list", "", 0, 0, "list sessions", json_options, run_session_list},
     {"session drop", "ID", 1, 1, "end a session", plain_options, run_session_drop},
@@ -400,8 +421,8 @@ static void print_help(FILE *out)
 
 static void print_verb_help(const struct verb *verb, FILE *out)
 {
-    fprintf(out, "usage: lunette-target %s%s%s [options]\n%s\n\n", verb->words, verb->arguments[0] ? " " : "", verb->arguments,
-            verb->help);
+    fprintf(out, "usage: lunette-target %s%s%s [options]\n%s\n\n", verb->words, verb->arguments[0] ? " " : "",
+            verb->arguments, verb->help);
     args_print_options(verb->options, out);
 }
 
