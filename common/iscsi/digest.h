@@ -1,5 +1,6 @@
-/* CRC32C as iSCSI uses it (RFC 7143 13.1, Appendix A.4): reflected, sent least significant byte first. SSE4.2 when the
- * processor has it, otherwise slicing tables; chosen at run time, both tested against the RFC's vectors. */
+/* CRC32C as iSCSI uses it (RFC 7143 13.1, Appendix A.4): reflected, sent least significant byte first. SSE4.2
+ * when the processor has it, otherwise slicing tables; chosen at run time, both tested against the RFC's
+ * vectors. */
 #ifndef LUNETTE_ISCSI_DIGEST_H
 #define LUNETTE_ISCSI_DIGEST_H
 
@@ -14,12 +15,15 @@ static inline uint32_t digest_final(uint32_t crc)
 {
     return ~crc;
 }
+/* The digest of one run of bytes, as a number. */
 uint32_t digest_crc32c(const void *data, size_t len);
-/* The two implementations by name, for tests and benchmarks. digest_update_sse42 must only be called when available. */
+/* The two implementations by name, for tests and benchmarks. digest_update_sse42 must only be called when
+ * available. */
 uint32_t digest_update_portable(uint32_t crc, const void *data, size_t len);
 bool digest_sse42_available(void);
 uint32_t digest_update_sse42(uint32_t crc, const void *data, size_t len);
 
+/* The four bytes on the wire: least significant first. R7143-13.1-06 */
 static inline void digest_put(uint8_t *wire, uint32_t crc)
 {
     wire[0] = (uint8_t)crc;
@@ -29,7 +33,8 @@ static inline void digest_put(uint8_t *wire, uint32_t crc)
 }
 static inline uint32_t digest_get(const uint8_t *wire)
 {
-    return (uint32_t)wire[0] | ((uint32_t)wire[1] << 8) | ((uint32_t)wire[2] << 16) | ((uint32_t)wire[3] << 24);
+    return (uint32_t)wire[0] | ((uint32_t)wire[1] << 8) | ((uint32_t)wire[2] << 16) |
+           ((uint32_t)wire[3] << 24);
 }
 
 #endif

@@ -1,4 +1,5 @@
-/* CRC32C with the processor's instruction (x86-64 with SSE4.2). */
+/* CRC32C with the processor's instruction (x86-64 with SSE4.2). Only this function is compiled for SSE4.2, so
+ * the program still runs on processors without it; elsewhere the portable form stands in. */
 #include "common/iscsi/digest.h"
 
 #include <string.h>
@@ -17,7 +18,7 @@ __attribute__((target("sse4.2"))) uint32_t digest_update_sse42(uint32_t crc, con
     const uint8_t *p = data;
     uint64_t wide = crc;
     for (; len >= 8; len -= 8, p += 8) {
-        uint64_t word;
+        uint64_t word; /* memcpy: data may lie at any address */
         memcpy(&word, p, 8);
         wide = _mm_crc32_u64(wide, word);
     }

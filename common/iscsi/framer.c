@@ -1,11 +1,18 @@
-/* Bytes to PDUs. Data segments that lie whole in the arrival chunk are handed out as slices of it; others are gathered in
- * one place (the owner's or a chunk of our own), so that everything above sees one pointer and one length. */
+/* Bytes to PDUs. A data segment that lies whole in the arrival chunk is handed out as a slice of it; any
+ * other is gathered in one place (the owner's, or a chunk of our own), so that everything above sees one
+ * pointer and one length. Padding and digest always go to a few bytes of the framer itself, so that a data
+ * segment ends where it ends and never has to be larger than its own length. */
 #include "common/iscsi/framer.h"
 
 #include <assert.h>
 #include <string.h>
 
 #include "common/iscsi/digest.h"
+
+static uint32_t framer_min(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
 
 void framer_init(struct framer *f, struct pool *pool, uint32_t max_data)
 {
@@ -17,10 +24,16 @@ void framer_init(struct framer *f, struct pool *pool, uint32_t max_data)
     f->header_need = PDU_BHS_LEN;
 }
 
+static void framer_drop_spare(struct framer *f)
+{
+    chunk_unref(f->spare);
+    f->spare = NULL;
+}
+
 /* Forgets the current PDU: the next byte starts a header. */
 static void framer_end_pdu(struct framer *f)
 {
-    slice_release(&f->pdu.data);
+    slice_release(&f->pdu.data); /* empty when the owner moved it out */
     slice_release(&f->own);
     f->pdu = (struct framer_pdu){0};
     f->stage = FRAMER_AT_HEADER;
@@ -34,18 +47,24 @@ static void framer_end_pdu(struct framer *f)
 void framer_fini(struct framer *f)
 {
     framer_end_pdu(f);
+    framer_drop_spare(f);
     slice_release(&f->input);
-    chunk_unref(f->spare);
-    f->spare = NULL;
+}
+
+/* Not even the length of a header has been settled under the old digest settings. */
+static bool framer_between_pdus(const struct framer *f)
+{
+    return f->pdu_told || (f->stage == FRAMER_AT_HEADER && f->header_have < PDU_BHS_LEN);
 }
 
 void framer_set_digests(struct framer *f, bool header, bool data)
 {
-    assert(f->stage == FRAMER_AT_HEADER ? f->header_have == 0 : f->pdu_told);
+    assert(framer_between_pdus(f) || f->stage == FRAMER_BROKEN);
     f->header_digest = header;
     f->data_digest = data;
 }
 
+/* Bytes of padding and digest behind the data segment. Only for PDUs that have one (R7143-11.2.3-03). */
 static uint32_t framer_trailer_len(const struct framer *f)
 {
     return pdu_pad_len(f->pdu.data_len) + (f->data_digest ? PDU_DIGEST_LEN : 0);
@@ -53,20 +72,15 @@ static uint32_t framer_trailer_len(const struct framer *f)
 
 static uint32_t framer_data_total(const struct framer *f)
 {
-    return f->pdu.data_len + framer_trailer_len(f);
+    return f->pdu.data_len + framer_trailer_len(f); /* R7143-11.1-01, R7143-11.2.3-02 */
 }
 
 static void framer_consume(struct framer *f, uint32_t len)
 {
     f->input.ptr += len;
     f->input.len -= len;
-    if (f->input.len == 0)
+    if (f->input.len == 0) /* an idle connection holds no chunk */
         slice_release(&f->input);
-}
-
-static uint32_t framer_min(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
 }
 
 /* ---- header ---- */
@@ -83,7 +97,7 @@ static enum framer_result framer_break(struct framer *f, enum framer_result why)
 static bool framer_header_lengths(struct framer *f)
 {
     f->pdu.bhs = f->header;
-    f->pdu.ahs_len = pdu_ahs_len(f->header);
+    f->pdu.ahs_len = pdu_ahs_len(f->header); /* R7143-11.2.1.5-01 */
     f->pdu.data_len = pdu_data_len(f->header);
     f->header_need = PDU_BHS_LEN + f->pdu.ahs_len + (f->header_digest ? PDU_DIGEST_LEN : 0);
     return f->pdu.ahs_len <= f->max_ahs;
@@ -91,7 +105,7 @@ static bool framer_header_lengths(struct framer *f)
 
 static bool framer_header_digest_good(const struct framer *f)
 {
-    uint32_t len = PDU_BHS_LEN + f->pdu.ahs_len;
+    uint32_t len = PDU_BHS_LEN + f->pdu.ahs_len; /* R7143-11.2.3-01 */
     return !f->header_digest || digest_get(f->header + len) == digest_crc32c(f->header, len);
 }
 
@@ -108,8 +122,9 @@ static enum framer_result framer_take_header(struct framer *f)
         if (f->header_have == PDU_BHS_LEN && !framer_header_lengths(f))
             return framer_break(f, FRAMER_TOO_LONG);
     }
+    /* Before any length in it is believed: a wrong one would make us take data for headers. */
     if (!framer_header_digest_good(f))
-        return framer_break(f, FRAMER_HEADER_DIGEST); /* before any length in it is believed */
+        return framer_break(f, FRAMER_HEADER_DIGEST); /* R7143-7.8-01 */
     f->pdu.ahs = f->pdu.ahs_len ? f->header + PDU_BHS_LEN : NULL;
     if (f->pdu.data_len > f->max_data)
         return framer_break(f, FRAMER_TOO_LONG);
@@ -118,37 +133,21 @@ static enum framer_result framer_take_header(struct framer *f)
 
 /* ---- data ---- */
 
-static bool framer_digest_matches(const struct framer *f, uint32_t crc_of_data, const uint8_t *trailer)
+/* Nobody gave the data segment a place. Whole in the arrival chunk: a view, no copy, even if padding and
+ * digest are still to come. Otherwise a chunk of its own. False: none to be had. */
+static bool framer_find_place(struct framer *f)
 {
-    uint32_t pad = pdu_pad_len(f->pdu.data_len);
-    return digest_final(digest_update(crc_of_data, trailer, pad)) == digest_get(trailer + pad);
-}
-
-static enum framer_result framer_tell_pdu(struct framer *f, uint32_t crc_of_data, const uint8_t *trailer)
-{
-    f->pdu.data_digest_bad = f->data_digest && !framer_digest_matches(f, crc_of_data, trailer);
-    f->pdu_told = true;
-    return FRAMER_PDU;
-}
-
-/* All of it in the arrival chunk: a view, no copy. */
-static enum framer_result framer_view(struct framer *f)
-{
-    uint32_t total = framer_data_total(f);
-    const uint8_t *data = f->input.ptr;
-    uint32_t crc = f->data_digest ? digest_update(DIGEST_INIT, data, f->pdu.data_len) : 0;
-    f->pdu.data = slice_sub(&f->input, 0, f->pdu.data_len);
-    enum framer_result told = framer_tell_pdu(f, crc, data + f->pdu.data_len);
-    framer_consume(f, total);
-    return told;
-}
-
-static bool framer_take_own_chunk(struct framer *f)
-{
-    struct chunk *chunk = pool_get(f->pool, f->pdu.data_len);
-    if (!chunk)
-        return false;
-    f->own = slice_take(chunk, 0, f->pdu.data_len);
+    uint32_t len = f->pdu.data_len;
+    if (f->input.len >= len) {
+        f->own = slice_sub(&f->input, 0, len);
+        f->data_have = len;
+        framer_consume(f, len);
+    } else {
+        struct chunk *chunk = pool_get(f->pool, len);
+        if (!chunk)
+            return false;
+        f->own = slice_take(chunk, 0, len);
+    }
     f->dest = f->own.ptr;
     return true;
 }
@@ -171,25 +170,30 @@ static void framer_fill_from_input(struct framer *f)
     }
 }
 
+/* The data digest covers the padding as it was sent, whatever is in it. R7143-11.2.3-01, R7143-13.1-04 */
+static bool framer_data_digest_good(const struct framer *f)
+{
+    uint32_t pad = pdu_pad_len(f->pdu.data_len);
+    if (!f->data_digest)
+        return true;
+    uint32_t crc = f->skipping ? f->crc : digest_update(DIGEST_INIT, f->dest, f->pdu.data_len);
+    return digest_final(digest_update(crc, f->trailer, pad)) == digest_get(f->trailer + pad);
+}
+
 static enum framer_result framer_take_data(struct framer *f)
 {
-    if (!f->dest && !f->skipping) {
-        if (f->input.len >= framer_data_total(f))
-            return framer_view(f);
-        if (!framer_take_own_chunk(f))
-            return FRAMER_NO_MEMORY;
-    }
+    if (!f->dest && !f->skipping && !framer_find_place(f))
+        return FRAMER_NO_MEMORY;
     framer_fill_from_input(f);
     if (f->data_have < framer_data_total(f))
         return FRAMER_NEED_MORE;
     f->pdu.skipped = f->skipping;
     f->pdu.placed = !f->skipping && !f->own.chunk;
-    uint32_t crc = f->crc;
-    if (f->data_digest && !f->skipping)
-        crc = digest_update(DIGEST_INIT, f->dest, f->pdu.data_len);
+    f->pdu.data_digest_bad = !framer_data_digest_good(f);
     f->pdu.data = f->own;
     f->own = (struct slice){0};
-    return framer_tell_pdu(f, crc, f->trailer);
+    f->pdu_told = true;
+    return FRAMER_PDU;
 }
 
 enum framer_result framer_next(struct framer *f, struct framer_pdu **out)
@@ -199,29 +203,28 @@ enum framer_result framer_next(struct framer *f, struct framer_pdu **out)
         return f->broken;
     if (f->pdu_told)
         framer_end_pdu(f);
-    if (f->stage == FRAMER_AT_HEADER) {
-        enum framer_result got = framer_take_header(f);
-        if (got != FRAMER_HEADER)
-            return got;
-        if (f->pdu.data_len == 0) {
-            f->pdu_told = true;
-            return FRAMER_PDU;
-        }
-        f->stage = FRAMER_AT_DATA;
-        return FRAMER_HEADER;
+    if (f->stage == FRAMER_AT_DATA)
+        return framer_take_data(f);
+    enum framer_result got = framer_take_header(f);
+    if (got != FRAMER_HEADER)
+        return got;
+    if (f->pdu.data_len == 0) {
+        f->pdu_told = true;
+        return FRAMER_PDU;
     }
-    return framer_take_data(f);
+    f->stage = FRAMER_AT_DATA;
+    return FRAMER_HEADER;
 }
 
 void framer_place(struct framer *f, uint8_t *dest)
 {
-    assert(f->stage == FRAMER_AT_DATA && !f->dest && !f->pdu_told);
+    assert(f->stage == FRAMER_AT_DATA && !f->dest && !f->skipping && !f->pdu_told);
     f->dest = dest;
 }
 
 void framer_skip(struct framer *f)
 {
-    assert(f->stage == FRAMER_AT_DATA && !f->dest && !f->pdu_told);
+    assert(f->stage == FRAMER_AT_DATA && !f->dest && !f->skipping && !f->pdu_told);
     f->skipping = true;
     f->crc = DIGEST_INIT;
 }
@@ -230,14 +233,19 @@ void framer_unplace(struct framer *f)
 {
     if (f->stage != FRAMER_AT_DATA || !f->dest || f->own.chunk || f->pdu_told)
         return;
-    f->crc = digest_update(DIGEST_INIT, f->dest, framer_min(f->data_have, f->pdu.data_len));
+    /* The digest of the rest alone would never match: what has come is accounted for while it is still there.
+     */
+    f->crc = DIGEST_INIT;
+    if (f->data_digest)
+        f->crc = digest_update(f->crc, f->dest, framer_min(f->data_have, f->pdu.data_len));
     f->dest = NULL;
     f->skipping = true;
+    framer_drop_spare(f); /* what is skipped comes in chunks of the host's */
 }
 
 bool framer_idle(const struct framer *f)
 {
-    return f->stage == FRAMER_AT_HEADER ? f->header_have == 0 && !f->input.len : f->pdu_told && !f->input.len;
+    return !f->input.len && (f->pdu_told || (f->stage == FRAMER_AT_HEADER && f->header_have == 0));
 }
 
 /* ---- where the next bytes go ---- */
@@ -245,6 +253,7 @@ bool framer_idle(const struct framer *f)
 void framer_chunk(struct framer *f, struct chunk *chunk, uint32_t len)
 {
     assert(f->input.len == 0);
+    framer_drop_spare(f); /* the host did not use the places */
     if (len == 0 || f->stage == FRAMER_BROKEN) {
         chunk_unref(chunk);
         return;
@@ -252,36 +261,46 @@ void framer_chunk(struct framer *f, struct chunk *chunk, uint32_t len)
     f->input = slice_take(chunk, 0, len);
 }
 
+/* Room for the bytes behind this PDU. What follows a large segment is likely another one, which should not
+ * land here only to be copied to its place. */
+static void framer_lend_spare(struct framer *f)
+{
+    if (f->spare)
+        return;
+    f->spare_len = FRAMER_CHUNK_LEN;
+    if (f->pdu.data_len >= FRAMER_DIRECT_LEN)
+        f->spare_len = PDU_BHS_LEN + (f->header_digest ? PDU_DIGEST_LEN : 0);
+    f->spare = pool_get(f->pool, f->spare_len);
+}
+
 uint32_t framer_room(struct framer *f, struct io_vec *places)
 {
+    uint32_t n = 0, data_len = f->pdu.data_len, total = framer_data_total(f);
+    /* At a header there is no telling what comes; what is skipped or not yet decided about has no place. */
     if (f->stage != FRAMER_AT_DATA || !f->dest || f->pdu_told)
         return 0;
-    uint32_t n = 0, data_len = f->pdu.data_len, total = framer_data_total(f);
     if (f->data_have < data_len)
         places[n++] = (struct io_vec){f->dest + f->data_have, data_len - f->data_have};
     uint32_t trailer_have = f->data_have > data_len ? f->data_have - data_len : 0;
     if (data_len + trailer_have < total)
         places[n++] = (struct io_vec){f->trailer + trailer_have, total - data_len - trailer_have};
-    /* Room for what follows too: a stream of small writes then needs one receive per chunk, not one per PDU. */
-    if (!f->spare)
-        f->spare = pool_get(f->pool, FRAMER_CHUNK_LEN);
+    framer_lend_spare(f);
     if (f->spare)
-        places[n++] = (struct io_vec){f->spare->data, f->spare->cap};
+        places[n++] = (struct io_vec){f->spare->data, f->spare_len};
     return n;
 }
 
 void framer_filled(struct framer *f, uint32_t len)
 {
-    uint32_t n = framer_min(len, framer_data_total(f) - f->data_have);
+    uint32_t total = framer_data_total(f), n = framer_min(len, total - f->data_have);
     f->data_have += n;
     len -= n;
     if (len) {
-        assert(f->spare && len <= f->spare->cap);
+        assert(f->spare && len <= f->spare_len && f->input.len == 0);
         f->input = slice_take(f->spare, 0, len);
         f->spare = NULL;
-    } else if (f->data_have == framer_data_total(f)) {
-        chunk_unref(f->spare); /* an idle connection holds no chunk */
-        f->spare = NULL;
+    } else if (f->data_have == total) {
+        framer_drop_spare(f);
     }
 }
 
@@ -296,7 +315,8 @@ void framer_detach(struct framer *f, uint8_t *copy)
 {
     if (f->pdu_told)
         framer_end_pdu(f);
-    assert(f->stage != FRAMER_AT_DATA && !f->spare);
+    assert(f->stage != FRAMER_AT_DATA);
+    framer_drop_spare(f);
     if (f->input.len)
         memcpy(copy, f->input.ptr, f->input.len);
     slice_release(&f->input);

@@ -1,21 +1,27 @@
 /* Incremental framer: turns the bytes of one connection into PDUs. Shared by target and initiator; no I/O.
  *
- * The owner (a connection engine) asks framer_room where the next bytes should go. Zero places means "any": the host
- * brings bytes in a chunk of the owner's pool (framer_chunk). Otherwise the host fills the places, in order, and says
- * how many bytes came (framer_filled). After either, the owner calls framer_next until it answers FRAMER_NEED_MORE.
+ * The owner (a connection engine) asks framer_room where the next bytes should go. Zero places means "any":
+ * the host brings bytes in a chunk of the owner's pool (framer_chunk). Otherwise the host fills the places,
+ * in order, and says how many bytes came (framer_filled). After either, the owner calls framer_next until it
+ * answers FRAMER_NEED_MORE.
  *
- * FRAMER_HEADER: basic header, AHS and header digest are complete and right; the data segment may not be. The owner
- *   looks at it and may call framer_place(dest) to have the data segment put there (dest stays valid until FRAMER_PDU or
- *   framer_unplace), framer_skip to have it read and dropped, or nothing: then it ends up as a slice (of the chunk it
- *   arrived in when it is whole there, else of a pool chunk taken for it).
+ * FRAMER_HEADER: basic header, AHS and header digest are complete and right; the data segment may not be. The
+ *   owner looks at it and may call framer_place(dest) to have the data segment put there (dest stays valid
+ *   until FRAMER_PDU or framer_unplace), framer_skip to have it read and dropped, or nothing: then it ends up
+ *   as a slice (of the chunk it arrived in when it is whole there, else of a pool chunk taken for it).
  *   Given only when the PDU has a data segment; otherwise FRAMER_PDU comes at once.
- * FRAMER_PDU: all there, data digest verified (or pdu->data_digest_bad set: recovery is the owner's decision).
- *   pdu's pointers are valid until the next framer_next call; to keep data, take `pdu->data` (slice_sub or move).
- * FRAMER_NEED_MORE: no complete step left; any whole chunk is released.
- * FRAMER_NO_MEMORY: a chunk was needed and the pool had none; call framer_next again when there is.
+ * FRAMER_PDU: all there, data digest verified (or pdu->data_digest_bad set: recovery is the owner's
+ * decision). pdu's pointers are valid until the next framer_next call; to keep data, take `pdu->data`
+ * (slice_sub or move). FRAMER_NEED_MORE: no complete step left; any whole chunk is released.
+ * FRAMER_NO_MEMORY: a chunk was needed and the pool had none; call framer_next again when there is. Nothing
+ * is lost; no chunk may be brought in before that (framer_unread_len tells whether bytes wait).
  * FRAMER_HEADER_DIGEST: header digest wrong: the byte stream cannot be trusted further (RFC 7143 7.7 / 7.8).
  * FRAMER_TOO_LONG: DataSegmentLength is more than max_data (or AHS more than max_ahs); pdu->bhs is valid.
- * After the two errors the framer stays in that state. */
+ * After the two errors the framer stays in that state.
+ *
+ * Memory of one connection: one chunk of arrived bytes (FRAMER_CHUNK_LEN, or what the host brought) and one
+ * for a data segment in the making (max_data), besides what the owner keeps. Skipping needs neither. Between
+ * PDUs with nothing unread it holds no chunk at all. */
 #ifndef LUNETTE_ISCSI_FRAMER_H
 #define LUNETTE_ISCSI_FRAMER_H
 
@@ -25,9 +31,9 @@
 #include "common/base/slice.h"
 #include "common/iscsi/pdu.h"
 
-
 #define FRAMER_PLACES_MAX 3
-#define FRAMER_CHUNK_LEN  (128u * 1024u) /* bytes: the chunk that receives with no known place use */
+#define FRAMER_CHUNK_LEN  (128u * 1024u) /* bytes: lent for what follows a small data segment */
+#define FRAMER_DIRECT_LEN (16u * 1024u)  /* bytes: from here on a data segment is not a small one */
 
 enum framer_result {
     FRAMER_NEED_MORE,
@@ -42,10 +48,11 @@ struct framer_pdu {
     const uint8_t *bhs; /* 48 bytes */
     const uint8_t *ahs; /* ahs_len bytes, or NULL */
     uint32_t ahs_len;   /* bytes */
-    struct slice data;  /* the data segment without padding; empty when placed or skipped. The framer releases it at the
-                           next framer_next unless the owner moved it out (set chunk to NULL) */
-    uint32_t data_len;  /* bytes of the data segment */
-    bool placed;        /* data is where framer_place said */
+    /* The data segment without padding; empty when placed or skipped. The framer releases it at the next
+     * framer_next unless the owner moved it out (set chunk to NULL). */
+    struct slice data;
+    uint32_t data_len; /* bytes of the data segment */
+    bool placed;       /* data is where framer_place said */
     bool skipped;
     bool data_digest_bad;
 };
@@ -55,51 +62,65 @@ enum framer_stage { FRAMER_AT_HEADER, FRAMER_AT_DATA, FRAMER_BROKEN };
 struct framer {
     struct pool *pool; /* borrowed: where chunks come from */
     bool header_digest, data_digest;
-    uint32_t max_data; /* bytes: our MaxRecvDataSegmentLength, or the owner's hard limit */
-    uint32_t max_ahs;  /* bytes */
+    /* Bytes: our MaxRecvDataSegmentLength, or the owner's hard limit. At most POOL_CLASS_MAX. The owner may
+     * change it between PDUs. */
+    uint32_t max_data;
+    uint32_t max_ahs; /* bytes */
 
     /* state: private to framer.c */
     enum framer_stage stage;
     enum framer_result broken;
-    struct slice input;    /* unread bytes of the current chunk */
+    struct slice input; /* unread bytes of the current chunk; has a chunk exactly when it has bytes */
     uint8_t header[PDU_BHS_LEN + PDU_AHS_LEN_MAX + PDU_DIGEST_LEN];
     uint32_t header_have, header_need; /* bytes */
     struct framer_pdu pdu;
-    bool pdu_told;
-    uint8_t *dest;        /* placed or own chunk; NULL when skipping or not yet decided */
-    struct slice own;     /* chunk taken for a data segment that spans arrivals */
-    uint32_t data_have;   /* bytes of data + pad + digest that have arrived */
-    uint8_t trailer[8];   /* padding and digest */
+    bool pdu_told;      /* FRAMER_PDU was said: the PDU ends with the next framer_next */
+    uint8_t *dest;      /* where the data segment goes; NULL when skipping or not yet decided */
+    struct slice own;   /* the data segment's bytes in a chunk: the arrival chunk, or one taken for it */
+    uint32_t data_have; /* bytes of data + pad + digest that have arrived */
+    uint8_t trailer[8]; /* padding and digest */
     bool skipping;
-    uint32_t crc;         /* of what has been skipped so far */
-    struct chunk *spare;  /* lent as the last place; what lands there becomes input */
+    uint32_t crc;        /* of what has been skipped so far */
+    struct chunk *spare; /* lent as the last place; what lands there becomes input */
+    uint32_t spare_len;  /* bytes of it that are lent */
 };
 
-/* Digests start off, as login does. */
+/* Digests start off, as login does. max_data <= POOL_CLASS_MAX. */
 void framer_init(struct framer *f, struct pool *pool, uint32_t max_data);
 void framer_fini(struct framer *f); /* releases what it holds */
-/* Turn digests on after login; only between PDUs. */
+/* Turns digests on or off for the PDUs that follow. Only between PDUs: while one is told, or before the basic
+ * header of the next is whole. */
 void framer_set_digests(struct framer *f, bool header, bool data);
 
-/* Places for the next bytes, at most FRAMER_PLACES_MAX; 0: any. */
+/* Places for the next bytes, at most FRAMER_PLACES_MAX; 0: any. In the middle of a data segment these are the
+ * rest of it, its padding and digest, and, if the pool has a chunk, room for what follows: a whole chunk
+ * behind a small segment, so that a stream of small PDUs costs one receive per chunk; behind a large one just
+ * the next header, so that the next large segment can go straight to its place too. The places stay valid
+ * until framer_filled; a host that brings a chunk instead gives them back. */
 uint32_t framer_room(struct framer *f, struct io_vec *places);
+/* `len` bytes came into the places that the last framer_room lent: at most their sum, and may be 0. */
 void framer_filled(struct framer *f, uint32_t len);
-/* Takes over the chunk's reference. All earlier input must have been consumed (framer_next said NEED_MORE). */
+/* Takes over the chunk's reference. All earlier input must have been consumed (framer_next said NEED_MORE).
+ */
 void framer_chunk(struct framer *f, struct chunk *chunk, uint32_t len);
 
 enum framer_result framer_next(struct framer *f, struct framer_pdu **out);
+/* These two only between FRAMER_HEADER and the next framer_next. */
 void framer_place(struct framer *f, uint8_t *dest); /* room for pdu->data_len bytes */
 void framer_skip(struct framer *f);
-/* The placed destination goes away before the data is complete: the rest is read and dropped, and the PDU is then told
- * with skipped set. Harmless when nothing is placed. Only while no receive into lent places is outstanding: until then the
- * destination must stay. */
+/* The placed destination goes away before the data is complete: the rest is read and dropped, and the PDU is
+ * then told with skipped set. Harmless when nothing is placed. Only while no receive into lent places is
+ * outstanding: until then the destination must stay. */
 void framer_unplace(struct framer *f);
 /* True between PDUs with no byte of the next one read. */
 bool framer_idle(const struct framer *f);
-/* For moving a connection to another reactor (no chunk may cross): copies unread bytes out (at most cap; returns how
- * many there are) and re-homes the framer to the new pool. Only when framer_next said FRAMER_NEED_MORE or before it is
- * called on the rest; header bytes already taken in stay inside. */
+/* Bytes that have come in chunks and were not looked at yet. */
 uint32_t framer_unread_len(const struct framer *f);
+/* For moving a connection to another reactor (no chunk may cross): detach copies the unread bytes out (there
+ * are framer_unread_len of them) and holds no chunk afterwards; attach puts them into a chunk of the new
+ * pool. Header bytes already taken in stay inside. Not in the middle of a data segment: move when a PDU was
+ * told, before framer_next is called on what follows it. A told PDU ends here. *ok is false when the pool has
+ * no chunk: then the framer has none of the bytes; try again, or framer_fini. */
 void framer_detach(struct framer *f, uint8_t *copy);
 void framer_attach(struct framer *f, struct pool *pool, const uint8_t *copy, uint32_t len, bool *ok);
 

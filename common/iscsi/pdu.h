@@ -3,12 +3,11 @@
  * For each PDU `x` of PDU_LIST there are
  *   struct pdu_x                                    run-time values, host byte order
  *   void pdu_x_decode(const uint8_t *bhs, struct pdu_x *out)   reads 48 bytes; cannot fail
- *   void pdu_x_encode(const struct pdu_x *in, uint8_t *bhs)    writes 48 bytes, reserved bits zero, opcode set;
- *                                                   fixed fields (F=1, reserved tags) are written as the struct says:
- *                                                   use pdu_x_init to preset them
- *   void pdu_x_init(struct pdu_x *out)              zero, but every IS() rule holds
- * and pdu_check() tells which rule a header breaks. Encoding truncates a value to the field's width (lenient: wrong
- * values can be built on purpose). Header and data digests and AHS are the framer's and tx's matter. */
+ *   void pdu_x_encode(const struct pdu_x *in, uint8_t *bhs)    writes 48 bytes, reserved bits zero, opcode
+ * set; fixed fields (F=1, reserved tags) are written as the struct says: use pdu_x_init to preset them void
+ * pdu_x_init(struct pdu_x *out)              zero, but every IS() rule holds and pdu_check() tells which rule
+ * a header breaks. Encoding truncates a value to the field's width (lenient: wrong values can be built on
+ * purpose). Header and data digests and AHS are the framer's and tx's matter. */
 #ifndef LUNETTE_ISCSI_PDU_H
 #define LUNETTE_ISCSI_PDU_H
 
@@ -20,11 +19,11 @@
 #include "common/base/bytes.h"
 #include "common/iscsi/pdu_def.h"
 
-#define PDU_BHS_LEN       48u
-#define PDU_AHS_LEN_MAX   1020u /* TotalAHSLength is in words of four bytes, 255 of them */
-#define PDU_DIGEST_LEN    4u
-#define PDU_DATA_LEN_MAX  0xffffffu
-#define PDU_TAG_RESERVED  0xffffffffu
+#define PDU_BHS_LEN      48u
+#define PDU_AHS_LEN_MAX  1020u /* TotalAHSLength is in words of four bytes, 255 of them */
+#define PDU_DIGEST_LEN   4u
+#define PDU_DATA_LEN_MAX 0xffffffu
+#define PDU_TAG_RESERVED 0xffffffffu
 
 enum pdu_direction { PDU_FROM_INITIATOR, PDU_FROM_TARGET };
 
@@ -43,6 +42,7 @@ struct pdu_field { /* one row of a PDU's list */
     enum pdu_rule_kind rule;
     uint64_t min, max; /* RANGE: inclusive; NOT: min is the forbidden value */
     const char *requirement;
+    const char *when; /* name of the one-bit field that must be 1 for the rule to count; NULL: always */
 };
 
 struct pdu_type {
@@ -62,7 +62,8 @@ const struct pdu_type *pdu_type_of(uint8_t opcode);
 /* "SCSI Command", or "unknown opcode". */
 const char *pdu_name(uint8_t opcode);
 const struct pdu_field *pdu_field_find(const struct pdu_type *type, const char *name);
-/* Any number field by its row; for dumps, scenarios and mutators. */
+/* Any number field by its row; for dumps, scenarios and mutators. Other kinds read as 0 and are not written.
+ */
 uint64_t pdu_field_get(const struct pdu_field *field, const uint8_t *bhs);
 void pdu_field_put(const struct pdu_field *field, uint8_t *bhs, uint64_t value);
 
@@ -71,15 +72,16 @@ struct pdu_fault { /* which rule a header breaks */
     const struct pdu_field *field; /* NULL: the opcode itself is unknown */
     uint64_t value;
 };
-/* False when some field breaks its rule (the first in list order is reported). `strict` also reports reserved bits that
- * are not zero (a sender's duty; receivers ignore them: R7143-11.1-01). `out` may be NULL. */
+/* False when some field breaks its rule (the first in list order is reported). `strict` also reports reserved
+ * bits that are not zero (a sender's duty, R7143-11-02; receivers ignore them, R7143-11-03). `out` may be
+ * NULL. */
 bool pdu_check(const uint8_t *bhs, bool strict, struct pdu_fault *out);
-/* "Login Request.csg is 2, ..." into buf; returns buf. */
+/* "Login Request.csg is 0x2, which it must not be (R7143-...)" into buf; returns buf. Truncates. */
 char *pdu_fault_text(const struct pdu_fault *fault, char *buf, size_t len);
 /* All fields of a header as "Name field=value ..." for logs and tests; returns buf. Truncates. */
 char *pdu_dump(const uint8_t *bhs, char *buf, size_t len);
 
-/* The fields at the same place in every PDU. */
+/* The fields at the same place in every PDU. Callers have the 48 bytes and know nothing else of them yet. */
 static inline uint8_t pdu_opcode(const uint8_t *bhs)
 {
     return bhs[0] & 0x3f;
@@ -107,11 +109,11 @@ static inline uint32_t pdu_pad_len(uint32_t data_len)
 
 /* --- expansion: structs --- */
 #define PDU_STRUCT_F(type, name, byte, shift, bits, rule) type name;
-#define PDU_STRUCT_B(name, byte, len) uint8_t name[len];
+#define PDU_STRUCT_B(name, byte, len)                     uint8_t name[len];
 #define PDU_STRUCT_R(byte, shift, bits)
-#define X(list, tag, code, dir, text)                                                                                \
-    struct pdu_##tag {                                                                                               \
-        list(PDU_STRUCT_F, PDU_STRUCT_B, PDU_STRUCT_R)                                                               \
+#define X(list, tag, code, dir, text)                                                                        \
+    struct pdu_##tag {                                                                                       \
+        list(PDU_STRUCT_F, PDU_STRUCT_B, PDU_STRUCT_R)                                                       \
     };
 PDU_LIST(X)
 #undef X
@@ -155,23 +157,24 @@ static inline void pdu_bits_put(uint8_t *bhs, unsigned byte, unsigned shift, uns
     }
 }
 
-#define PDU_DECODE_F(type, name, byte, shift, bits, rule) out->name = (type)pdu_bits_get(bhs, byte, shift, bits);
+#define PDU_DECODE_F(type, name, byte, shift, bits, rule)                                                    \
+    out->name = (type)pdu_bits_get(bhs, byte, shift, bits);
 #define PDU_DECODE_B(name, byte, len) memcpy(out->name, bhs + (byte), len);
 #define PDU_DECODE_R(byte, shift, bits)
 #define PDU_ENCODE_F(type, name, byte, shift, bits, rule) pdu_bits_put(bhs, byte, shift, bits, in->name);
-#define PDU_ENCODE_B(name, byte, len) memcpy(bhs + (byte), in->name, len);
+#define PDU_ENCODE_B(name, byte, len)                     memcpy(bhs + (byte), in->name, len);
 #define PDU_ENCODE_R(byte, shift, bits)
 #define PDU_INIT_ANY
-#define X(list, tag, code, dir, text)                                                                                \
-    static inline void pdu_##tag##_decode(const uint8_t *bhs, struct pdu_##tag *out)                                 \
-    {                                                                                                                \
-        list(PDU_DECODE_F, PDU_DECODE_B, PDU_DECODE_R)                                                               \
-    }                                                                                                                \
-    static inline void pdu_##tag##_encode(const struct pdu_##tag *in, uint8_t *bhs)                                  \
-    {                                                                                                                \
-        memset(bhs, 0, PDU_BHS_LEN);                                                                                 \
-        list(PDU_ENCODE_F, PDU_ENCODE_B, PDU_ENCODE_R)                                                               \
-    }                                                                                                                \
+#define X(list, tag, code, dir, text)                                                                        \
+    static inline void pdu_##tag##_decode(const uint8_t *bhs, struct pdu_##tag *out)                         \
+    {                                                                                                        \
+        list(PDU_DECODE_F, PDU_DECODE_B, PDU_DECODE_R)                                                       \
+    }                                                                                                        \
+    static inline void pdu_##tag##_encode(const struct pdu_##tag *in, uint8_t *bhs)                          \
+    {                                                                                                        \
+        memset(bhs, 0, PDU_BHS_LEN);                                                                         \
+        list(PDU_ENCODE_F, PDU_ENCODE_B, PDU_ENCODE_R)                                                       \
+    }                                                                                                        \
     void pdu_##tag##_init(struct pdu_##tag *out);
 PDU_LIST(X)
 #undef X

@@ -1,3 +1,6 @@
+/* The send queue. A PDU is three parts that lie in three places: head (headers, AHS, header digest) and tail
+ * (padding, data digest) in the tx_pdu, data wherever its owner has it. Nothing is joined: the parts go into
+ * one gather list with those of the PDUs behind them. */
 #include "common/iscsi/tx.h"
 
 #include <assert.h>
@@ -21,7 +24,7 @@ void tx_pool_fini(struct tx_pool *pool)
         env_free(pool->env, list_entry(node, struct tx_pdu, node));
         pool->allocated--;
     }
-    assert(pool->allocated == 0);
+    assert(pool->allocated == 0 && "a PDU outlives its pool");
 }
 
 static struct tx_pdu *tx_pdu_get(struct tx_pool *pool)
@@ -44,13 +47,14 @@ void tx_init(struct tx *tx, struct tx_pool *pool)
     list_init(&tx->queue);
 }
 
-/* The PDU is finished or dropped: back to the pool. */
+/* The PDU is finished or dropped: back to the pool. The count goes down last, because for borrowed data it is
+ * the sign that the loan is over. */
 static void tx_release(struct tx *tx, struct tx_pdu *pdu)
 {
     slice_release(&pdu->data);
+    list_push_front(&tx->pool->free, &pdu->node); /* the warmest is used next */
     if (pdu->done_count)
         (*pdu->done_count)--;
-    list_push_front(&tx->pool->free, &pdu->node);
 }
 
 void tx_fini(struct tx *tx)
@@ -72,31 +76,33 @@ static uint32_t tx_pdu_len(const struct tx_pdu *pdu)
     return pdu->head_len + pdu->data.len + pdu->tail_len;
 }
 
-static void tx_head(const struct tx *tx, struct tx_pdu *pdu, const uint8_t *bhs, const uint8_t *ahs, uint32_t ahs_len,
-                    uint32_t data_len)
+/* The lengths are filled in here, from what is really sent, so that no caller can get them wrong. */
+static void tx_head(const struct tx *tx, struct tx_pdu *pdu, const uint8_t *bhs, const uint8_t *ahs,
+                    uint32_t ahs_len)
 {
+    uint32_t len = PDU_BHS_LEN + ahs_len;
     memcpy(pdu->head, bhs, PDU_BHS_LEN);
     if (ahs_len)
-        memcpy(pdu->head + PDU_BHS_LEN, ahs, ahs_len);
-    pdu->head[4] = (uint8_t)(ahs_len / 4);
-    be24_put(pdu->head + 5, data_len);
-    pdu->head_len = (uint16_t)(PDU_BHS_LEN + ahs_len);
-    if (tx->header_digest) {
-        digest_put(pdu->head + pdu->head_len, digest_crc32c(pdu->head, pdu->head_len));
-        pdu->head_len = (uint16_t)(pdu->head_len + PDU_DIGEST_LEN);
+        memcpy(pdu->head + PDU_BHS_LEN, ahs, ahs_len);              /* R7143-11.2-01 */
+    pdu->head[4] = (uint8_t)(ahs_len / 4);                          /* R7143-11.2.1.5-01 */
+    be24_put(pdu->head + 5, pdu->data.len);                         /* R7143-11.2.1.6-01, R7143-11.2.3-02 */
+    if (tx->header_digest) {                                        /* R7143-13.1-03 */
+        digest_put(pdu->head + len, digest_crc32c(pdu->head, len)); /* R7143-11.2.3-01 */
+        len += PDU_DIGEST_LEN;
     }
+    pdu->head_len = (uint16_t)len;
 }
 
-/* Padding is sent as zeros and covered by the data digest; a PDU without data has neither. */
 static void tx_tail(const struct tx *tx, struct tx_pdu *pdu)
 {
-    uint32_t pad = pdu_pad_len(pdu->data.len);
-    memset(pdu->tail, 0, pad);
+    uint32_t pad = pdu_pad_len(pdu->data.len); /* R7143-11.1-01 */
+    memset(pdu->tail, 0, pad);                 /* R7143-11.1-02 */
     pdu->tail_len = (uint8_t)pad;
-    if (tx->data_digest && pdu->data.len) {
+    if (tx->data_digest && pdu->data.len) { /* R7143-11.2.3-03 */
         uint32_t crc = digest_update(DIGEST_INIT, pdu->data.ptr, pdu->data.len);
-        digest_put(pdu->tail + pad, digest_final(digest_update(crc, pdu->tail, pad)));
-        pdu->tail_len = (uint8_t)(pdu->tail_len + PDU_DIGEST_LEN);
+        crc = digest_update(crc, pdu->tail, pad); /* R7143-13.1-04 */
+        digest_put(pdu->tail + pad, digest_final(crc));
+        pdu->tail_len = (uint8_t)(pad + PDU_DIGEST_LEN);
     }
 }
 
@@ -104,6 +110,7 @@ int tx_add(struct tx *tx, const uint8_t *bhs, const uint8_t *ahs, uint32_t ahs_l
            uint32_t *done_count)
 {
     assert(ahs_len <= TX_AHS_MAX && ahs_len % 4 == 0);
+    assert(!data || data->len <= PDU_DATA_LEN_MAX);
     struct tx_pdu *pdu = tx_pdu_get(tx->pool);
     if (!pdu)
         return ERR_NOMEM;
@@ -116,37 +123,43 @@ int tx_add(struct tx *tx, const uint8_t *bhs, const uint8_t *ahs, uint32_t ahs_l
     pdu->done_count = done_count;
     if (done_count)
         (*done_count)++;
-    tx_head(tx, pdu, bhs, ahs, ahs_len, pdu->data.len);
+    tx_head(tx, pdu, bhs, ahs, ahs_len);
     tx_tail(tx, pdu);
     tx->queued_bytes += tx_pdu_len(pdu);
     list_push_back(&tx->queue, &pdu->node);
     return 0;
 }
 
-/* Adds what is left of one part (its bytes before `skip` have gone) to the list. */
-static uint32_t tx_place(struct io_vec *places, uint32_t n, uint8_t *ptr, uint32_t len, uint32_t *skip)
+/* A gather list being filled. */
+struct tx_list {
+    struct io_vec *places;
+    uint32_t count, max;
+};
+
+/* Adds what is left of one part (its first *skip bytes have gone), as long as there is room. */
+static void tx_place(struct tx_list *list, uint8_t *ptr, uint32_t len, uint32_t *skip)
 {
     uint32_t gone = *skip < len ? *skip : len;
     *skip -= gone;
-    if (gone == len)
-        return n;
-    places[n] = (struct io_vec){ptr + gone, len - gone};
-    return n + 1;
+    if (gone < len && list->count < list->max)
+        list->places[list->count++] = (struct io_vec){ptr + gone, len - gone};
 }
 
+/* The list may end within a PDU: tx_sent counts bytes, so the rest simply comes next time. */
 uint32_t tx_gather(struct tx *tx, struct io_vec *places, uint32_t max)
 {
-    uint32_t n = 0;
-    list_for_each(node, &tx->queue) {
+    struct tx_list list = {places, 0, max};
+    list_for_each(node, &tx->queue)
+    {
         struct tx_pdu *pdu = list_entry(node, struct tx_pdu, node);
-        if (n + 3 > max) /* head, data, tail */
+        uint32_t skip = pdu->sent; /* not 0 at most in the first */
+        tx_place(&list, pdu->head, pdu->head_len, &skip);
+        tx_place(&list, pdu->data.ptr, pdu->data.len, &skip);
+        tx_place(&list, pdu->tail, pdu->tail_len, &skip);
+        if (list.count == max)
             break;
-        uint32_t skip = pdu->sent;
-        n = tx_place(places, n, pdu->head, pdu->head_len, &skip);
-        n = tx_place(places, n, pdu->data.ptr, pdu->data.len, &skip);
-        n = tx_place(places, n, pdu->tail, pdu->tail_len, &skip);
     }
-    return n;
+    return list.count;
 }
 
 void tx_sent(struct tx *tx, uint64_t len)

@@ -1,6 +1,7 @@
 /* The sending side of a connection: a queue of PDUs as gather lists. Shared by target and initiator; no I/O.
- * tx_add copies the 48-byte header (and AHS), computes digests, and keeps the data slice (no copy). tx_gather lends the
- * first bytes of the queue; tx_sent says how many went out and releases what is finished. */
+ * tx_add copies the 48-byte header (and AHS), computes digests, and keeps the data slice (no copy). tx_gather
+ * lends the first bytes of the queue; tx_sent says how many went out and releases what is finished. One loan
+ * at a time; PDUs may be added during it. */
 #ifndef LUNETTE_ISCSI_TX_H
 #define LUNETTE_ISCSI_TX_H
 
@@ -17,18 +18,19 @@ struct env;
 
 struct tx_pdu {
     struct list_node node;
-    struct slice data;   /* one reference, or borrowed until sent */
-    uint32_t *done_count; /* borrowed, may be NULL: decremented when the last byte has been sent or the queue is dropped */
+    struct slice data; /* one reference, or borrowed until sent */
+    /* Borrowed, may be NULL: decremented when the last byte has been sent or the queue is dropped. */
+    uint32_t *done_count;
     uint8_t head[PDU_BHS_LEN + TX_AHS_MAX + PDU_DIGEST_LEN];
     uint8_t tail[3 + PDU_DIGEST_LEN]; /* padding and data digest */
-    uint8_t tail_len;
-    uint16_t head_len;
-    uint32_t sent; /* bytes of this PDU already gone */
+    uint8_t tail_len;                 /* bytes */
+    uint16_t head_len;                /* bytes */
+    uint32_t sent;                    /* bytes of this PDU already gone */
 };
 
 /* Free tx_pdu objects of one reactor; grows through env, never shrinks until freed. */
 struct tx_pool {
-    const struct env *env;
+    const struct env *env; /* borrowed for the pool's life */
     struct list_node free;
     uint64_t allocated; /* objects */
 };
@@ -45,13 +47,16 @@ void tx_init(struct tx *tx, struct tx_pool *pool);
 void tx_fini(struct tx *tx); /* drops the queue: counts down done_counts, releases slices */
 /* Digests apply to PDUs added from now on. */
 void tx_set_digests(struct tx *tx, bool header, bool data);
-/* Queues one PDU. `bhs` is complete except for TotalAHSLength and DataSegmentLength, which are filled in here. `ahs` may
- * be NULL. Takes over data's reference (data may be NULL for none). done_count, if given, is incremented now.
- * ERR_NOMEM: nothing queued, the slice stays the caller's. */
+/* Queues one PDU. `bhs` is complete except for TotalAHSLength and DataSegmentLength, which are filled in
+ * here. `ahs` may be NULL; ahs_len <= TX_AHS_MAX, a multiple of 4. Takes over data's reference and empties
+ * the caller's slice (data may be NULL for none); its bytes must not change until they are sent. done_count,
+ * if given, is incremented now. ERR_NOMEM: nothing queued, the slice stays the caller's. */
 int tx_add(struct tx *tx, const uint8_t *bhs, const uint8_t *ahs, uint32_t ahs_len, struct slice *data,
            uint32_t *done_count);
-/* Lends up to `max` places from the front of the queue; returns how many. Unchanged until tx_sent or tx_fini. */
+/* Lends up to `max` (> 0) places from the front of the queue; returns how many. Unchanged until tx_sent or
+ * tx_fini. */
 uint32_t tx_gather(struct tx *tx, struct io_vec *places, uint32_t max);
+/* Ends the loan: `len` of the lent bytes went out, from the front; may be 0. */
 void tx_sent(struct tx *tx, uint64_t len);
 static inline bool tx_pending(const struct tx *tx)
 {
