@@ -1,14 +1,15 @@
-/* SCSI commands: sending them as the window allows, immediate, unsolicited and solicited data, Data-In, status. */
+/* SCSI commands: sending them as the window allows, immediate, unsolicited and solicited data, Data-In,
+ * status. */
 #include <stdio.h>
 #include <string.h>
 
 #include "common/base/err.h"
 #include "initiator/iscsi/internal.h"
 
-
 /* ---- the end of a command ---- */
 
-/* Reported only when nothing of it lies in the send queue any more: the caller gets its buffers back with the report. */
+/* Reported only when nothing of it lies in the send queue any more: the caller gets its buffers back with the
+ * report. */
 void ini_command_end(struct ini_session *s, struct ini_command *c, enum ini_command_outcome outcome)
 {
     c->outcome = outcome;
@@ -21,7 +22,8 @@ void ini_command_end(struct ini_session *s, struct ini_command *c, enum ini_comm
 
 void ini_commands_settle(struct ini_session *s)
 {
-    list_for_each_safe(node, &s->ending) {
+    list_for_each_safe(node, &s->ending)
+    {
         struct ini_command *c = list_entry(node, struct ini_command, node);
         if (c->unsent == 0) {
             list_remove(&c->node);
@@ -61,8 +63,8 @@ static struct slice command_out_piece(const struct ini_command *c, uint64_t offs
 }
 
 /* Queues Data-Out PDUs for [offset, offset + len): one sequence, its last PDU with F. */
-static void command_data_out(struct ini_session *s, struct ini_command *c, uint32_t ttt, uint64_t lun, uint64_t offset,
-                             uint64_t len)
+static void command_data_out(struct ini_session *s, struct ini_command *c, uint32_t ttt, uint64_t lun,
+                             uint64_t offset, uint64_t len)
 {
     struct pdu_data_out pdu;
     uint8_t bhs[PDU_BHS_LEN];
@@ -119,12 +121,14 @@ static void command_send(struct ini_session *s, struct ini_command *c, uint32_t 
     uint64_t unsolicited = p->initial_r2t ? 0 : min_u64(c->out_len, p->first_burst_length);
     struct slice data = slice_borrow(NULL, 0);
     if (p->immediate_data && c->out_len) {
-        uint64_t most = min_u64(min_u64(c->out_len, p->first_burst_length), p->peer_max_recv_data_segment_length);
+        uint64_t most =
+            min_u64(min_u64(c->out_len, p->first_burst_length), p->peer_max_recv_data_segment_length);
         data = command_out_piece(c, 0, (uint32_t)most);
     }
-    c->out_sent = data.len;
+    uint32_t immediate_len = data.len; /* tx_add takes the slice over */
+    c->out_sent = immediate_len;
     pdu.immediate = c->immediate;
-    pdu.final = unsolicited <= data.len; /* F: no unsolicited Data-Out follows (R7143-11.3.1-01) */
+    pdu.final = unsolicited <= immediate_len; /* F: no unsolicited Data-Out follows (R7143-11.3.1-01) */
     pdu.read = c->in_len != 0;
     pdu.write = c->out_len != 0;
     pdu.attr = c->attr ? c->attr : 1;
@@ -138,12 +142,12 @@ static void command_send(struct ini_session *s, struct ini_command *c, uint32_t 
     memcpy(pdu.cdb, c->cdb, sizeof pdu.cdb);
     pdu_scsi_command_encode(&pdu, bhs);
     uint32_t ahs_len = command_ahs(c, ahs);
-    if (tx_add(&s->tx, bhs, ahs_len ? ahs : NULL, ahs_len, data.len ? &data : NULL, &c->unsent) != 0) {
+    if (tx_add(&s->tx, bhs, ahs_len ? ahs : NULL, ahs_len, immediate_len ? &data : NULL, &c->unsent) != 0) {
         ini_fail(s, "out of memory for a PDU");
         return;
     }
     if (!pdu.final)
-        command_data_out(s, c, PDU_TAG_RESERVED, c->lun, data.len, unsolicited - data.len);
+        command_data_out(s, c, PDU_TAG_RESERVED, c->lun, immediate_len, unsolicited - immediate_len);
 }
 
 void ini_pump(struct ini_session *s)
@@ -254,6 +258,13 @@ static void command_residual(struct ini_command *c, bool underflow, bool overflo
     c->residual = underflow || overflow ? count : 0;
 }
 
+static bool residual_fault(struct ini_session *s, bool underflow, bool overflow)
+{
+    if (underflow && overflow) /* R7143-11.4.1-02 */
+        ini_fail(s, "the target says that there was both too much and too little data");
+    return underflow && overflow;
+}
+
 void ini_data_in_pdu(struct ini_session *s, const struct framer_pdu *frame)
 {
     struct pdu_data_in pdu;
@@ -271,7 +282,9 @@ void ini_data_in_pdu(struct ini_session *s, const struct framer_pdu *frame)
         c->in_done += frame->data_len;
     }
     c->exp_data_sn = pdu.data_sn + 1;
-    if (pdu.has_status) { /* phase collapse */
+    if (pdu.has_status) { /* phase collapse: R7143-11.7-01 */
+        if (residual_fault(s, pdu.underflow, pdu.overflow))
+            return;
         ini_update_stat_sn(s, pdu.stat_sn);
         c->status = pdu.status;
         command_residual(c, pdu.underflow, pdu.overflow, pdu.residual_count);
@@ -305,7 +318,10 @@ void ini_response_pdu(struct ini_session *s, const struct framer_pdu *frame)
         ini_fail(s, "the target sent a SCSI Response for a task that we do not have");
         return;
     }
-    if (pdu.response == 0 && pdu.status == 0 && pdu.exp_data_sn && pdu.exp_data_sn != c->exp_data_sn + c->r2t_sn) {
+    if (pdu.response == 0 && residual_fault(s, pdu.underflow, pdu.overflow))
+        return;
+    if (pdu.response == 0 && pdu.status == 0 && pdu.exp_data_sn &&
+        pdu.exp_data_sn != c->exp_data_sn + c->r2t_sn) {
         ini_fail(s, "data from the target is missing (ExpDataSN)"); /* R7143-11.4.8-02 */
         return;
     }
@@ -318,7 +334,8 @@ void ini_response_pdu(struct ini_session *s, const struct framer_pdu *frame)
 
 /* ---- R2T ---- */
 
-static const char *r2t_fault(const struct ini_command *c, const struct pdu_r2t *pdu, uint32_t data_len)
+static const char *r2t_fault(const struct ini_command *c, const struct pdu_r2t *pdu, uint32_t data_len,
+                             uint32_t max_burst)
 {
     if (data_len)
         return "the target sent an R2T with data";
@@ -332,6 +349,11 @@ static const char *r2t_fault(const struct ini_command *c, const struct pdu_r2t *
         return "the target sent an R2T out of sequence (R2TSN)";
     if ((uint64_t)pdu->buffer_offset + pdu->desired_data_transfer_length > c->out_len)
         return "the target asks for data beyond the end of the command's buffer";
+    if (pdu->desired_data_transfer_length > max_burst) /* R7143-11.7.1-05 */
+        return "the target asks for more data at once than MaxBurstLength";
+    /* DataSequenceInOrder is always Yes. It also bounds what one command can make us queue. */
+    if (pdu->buffer_offset < c->out_sent) /* R7143-13.19-02 */
+        return "the target asks again for data that it has had";
     return NULL;
 }
 
@@ -341,7 +363,7 @@ void ini_r2t_pdu(struct ini_session *s, const struct framer_pdu *frame)
     pdu_r2t_decode(frame->bhs, &pdu);
     ini_update_window(s, pdu.exp_cmd_sn, pdu.max_cmd_sn);
     struct ini_command *c = command_find(s, pdu.itt);
-    const char *fault = r2t_fault(c, &pdu, frame->data_len);
+    const char *fault = r2t_fault(c, &pdu, frame->data_len, s->keys.params.max_burst_length);
     if (fault) {
         ini_fail(s, fault);
         return;

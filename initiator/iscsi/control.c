@@ -1,4 +1,5 @@
-/* Everything that is not a SCSI command: text, task management, pings, asynchronous messages, logout, rejects. */
+/* Everything that is not a SCSI command: text, task management, pings, asynchronous messages, logout,
+ * rejects. */
 #include <stdio.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@ static void text_send(struct ini_session *s, uint32_t itt, const char *text, uin
     pdu_text_request_init(&pdu);
     pdu.immediate = 1;
     pdu.final = 1;
+    pdu.lun = s->text_lun;
     pdu.itt = itt;
     pdu.ttt = s->text_ttt;
     pdu.cmd_sn = s->cmd_sn;
@@ -37,7 +39,9 @@ int ini_text(struct ini_session *s, const char *text, uint32_t len)
     if (itt == PDU_TAG_RESERVED)
         return ERR_BUSY;
     s->text_open = true;
-    s->text_ttt = PDU_TAG_RESERVED;
+    s->text_ttt = PDU_TAG_RESERVED; /* R7143-4.6.3.1-01 */
+    s->text_lun = 0;
+    s->text_rounds = 0;
     s->in_len = 0;
     memcpy(s->out_text, text, len); /* stays until the answer is here */
     text_send(s, itt, s->out_text, len);
@@ -63,12 +67,15 @@ static void text_response(struct ini_session *s, const struct framer_pdu *frame)
     struct ini_slot *slot = ini_slot_find(s, pdu.itt);
     if (!slot || slot->kind != INI_SLOT_TEXT) {
         ini_fail(s, "the target sent a Text Response for a task that we do not have");
-    } else if ((pdu.final && pdu.more) || (!pdu.final && pdu.ttt == PDU_TAG_RESERVED)) { /* R7143-6.2-02, 6.4-08 */
+    } else if ((pdu.final && pdu.more) || (!pdu.final && pdu.ttt == PDU_TAG_RESERVED)) { /* R7143-6.2-02 */
         ini_fail(s, "the target's Text Response has flags that do not go together");
     } else if (!ini_collect_text(s, frame)) {
         ini_fail(s, "the target's text is longer than we accept");
-    } else if (!pdu.final) { /* more to come: ask for it with its tag */
+    } else if (!pdu.final && ++s->text_rounds > INI_TEXT_ROUNDS) {
+        ini_fail(s, "the target's text does not end");
+    } else if (!pdu.final) { /* more to come: ask for it with its tag and LUN: R7143-11.11.4-01 */
         s->text_ttt = pdu.ttt;
+        s->text_lun = pdu.lun;
         text_send(s, pdu.itt, NULL, 0);
     } else {
         ini_slot_release(s, pdu.itt);
@@ -81,7 +88,8 @@ static void text_response(struct ini_session *s, const struct framer_pdu *frame)
 
 /* ---- task management ---- */
 
-int ini_task_management(struct ini_session *s, uint8_t function, uint64_t lun, struct ini_command *command, uint32_t *tag)
+int ini_task_management(struct ini_session *s, uint8_t function, uint64_t lun, struct ini_command *command,
+                        uint32_t *tag)
 {
     if (s->state != INI_UP)
         return ERR_CLOSED;
@@ -91,7 +99,7 @@ int ini_task_management(struct ini_session *s, uint8_t function, uint64_t lun, s
     if (itt == PDU_TAG_RESERVED)
         return ERR_BUSY;
     struct ini_slot *slot = ini_slot_find(s, itt);
-    slot->command = command;
+    slot->referenced_itt = command ? command->itt : PDU_TAG_RESERVED;
     slot->function = function;
     slot->lun = lun;
     struct pdu_task_management_request pdu;
@@ -99,12 +107,14 @@ int ini_task_management(struct ini_session *s, uint8_t function, uint64_t lun, s
     pdu_task_management_request_init(&pdu);
     pdu.immediate = 1;
     pdu.function = function;
-    pdu.lun = lun;
+    if (function <= 5 || function == 8) /* R7143-11.5.3-01: the target's own resets have no LUN */
+        pdu.lun = lun;
     pdu.itt = itt;
-    pdu.referenced_task_tag = command ? command->itt : PDU_TAG_RESERVED;
+    pdu.referenced_task_tag = slot->referenced_itt; /* R7143-11.5.4-01 */
     pdu.cmd_sn = s->cmd_sn;
     pdu.exp_stat_sn = s->exp_stat_sn;
-    pdu.ref_cmd_sn = command ? command->cmd_sn : 0;
+    if (command) /* R7143-11.5.1-12, R7143-11.5.1-13 */
+        pdu.ref_cmd_sn = command->immediate ? pdu.cmd_sn : command->cmd_sn;
     pdu_task_management_request_encode(&pdu, bhs);
     ini_queue_pdu(s, bhs, NULL, NULL);
     *tag = itt;
@@ -115,11 +125,11 @@ int ini_task_management(struct ini_session *s, uint8_t function, uint64_t lun, s
 static bool tmf_takes(const struct ini_slot *tmf, const struct ini_command *c)
 {
     switch (tmf->function) {
-    case 1: /* ABORT TASK */
-        return c == tmf->command;
-    case 2: /* ABORT TASK SET */
-    case 4: /* CLEAR TASK SET */
-    case 5: /* LOGICAL UNIT RESET */
+    case 1:                                   /* ABORT TASK */
+        return c->itt == tmf->referenced_itt; /* the same memory may be another command by now */
+    case 2:                                   /* ABORT TASK SET */
+    case 4:                                   /* CLEAR TASK SET */
+    case 5:                                   /* LOGICAL UNIT RESET */
         return c->lun == tmf->lun;
     case 6: /* TARGET WARM RESET */
     case 7: /* TARGET COLD RESET */
@@ -141,7 +151,8 @@ static void tmf_response(struct ini_session *s, const struct framer_pdu *frame)
         return;
     }
     if (pdu.response == 0) {
-        list_for_each_safe(node, &s->inflight) {
+        list_for_each_safe(node, &s->inflight)
+        {
             struct ini_command *c = list_entry(node, struct ini_command, node);
             if (tmf_takes(slot, c))
                 ini_command_end(s, c, INI_DONE_ABORTED);
@@ -155,7 +166,8 @@ static void tmf_response(struct ini_session *s, const struct framer_pdu *frame)
 
 /* ---- pings ---- */
 
-static int nop_out(struct ini_session *s, uint32_t itt, uint32_t ttt, uint64_t lun, const void *data, uint32_t len)
+static int nop_out(struct ini_session *s, uint32_t itt, uint32_t ttt, uint64_t lun, const void *data,
+                   uint32_t len, uint32_t *unsent)
 {
     struct pdu_nop_out pdu;
     uint8_t bhs[PDU_BHS_LEN];
@@ -175,7 +187,7 @@ static int nop_out(struct ini_session *s, uint32_t itt, uint32_t ttt, uint64_t l
     pdu.cmd_sn = s->cmd_sn;
     pdu.exp_stat_sn = s->exp_stat_sn;
     pdu_nop_out_encode(&pdu, bhs);
-    ini_queue_pdu(s, bhs, len ? &copy : NULL, NULL);
+    ini_queue_pdu(s, bhs, len ? &copy : NULL, unsent);
     return 0;
 }
 
@@ -188,7 +200,8 @@ int ini_ping(struct ini_session *s, const void *data, uint32_t len, uint32_t *ta
     uint32_t itt = ini_slot_take(s, INI_SLOT_PING);
     if (itt == PDU_TAG_RESERVED)
         return ERR_BUSY;
-    int err = nop_out(s, itt, PDU_TAG_RESERVED, 0, data, len); /* R7143-11.18.2-02: no transfer tag of ours */
+    int err =
+        nop_out(s, itt, PDU_TAG_RESERVED, 0, data, len, NULL); /* R7143-11.18.2-02: no transfer tag of ours */
     if (err)
         ini_slot_release(s, itt);
     else
@@ -202,8 +215,12 @@ static void nop_in(struct ini_session *s, const struct framer_pdu *frame)
     pdu_nop_in_decode(frame->bhs, &pdu);
     ini_update_window(s, pdu.exp_cmd_sn, pdu.max_cmd_sn);
     if (pdu.itt == PDU_TAG_RESERVED) { /* the target's own: StatSN is not used up */
-        if (pdu.ttt != PDU_TAG_RESERVED)
-            nop_out(s, PDU_TAG_RESERVED, pdu.ttt, pdu.lun, NULL, 0); /* R7143-11.18-02 */
+        if (pdu.ttt == PDU_TAG_RESERVED)
+            return;                               /* R7143-11.18-02 */
+        if (s->replies_unsent >= INI_REPLIES_MAX) /* it asks but does not read */
+            ini_fail(s, "the target sends pings and does not take the answers");
+        else
+            nop_out(s, PDU_TAG_RESERVED, pdu.ttt, pdu.lun, NULL, 0, &s->replies_unsent); /* R7143-11.18-01 */
         return;
     }
     ini_update_stat_sn(s, pdu.stat_sn);
@@ -233,8 +250,9 @@ static void logout_send(struct ini_session *s)
     pdu.exp_stat_sn = s->exp_stat_sn;
     pdu_logout_request_encode(&pdu, bhs);
     ini_queue_pdu(s, bhs, NULL, NULL);
-    if (s->state == INI_UP)
+    if (s->state == INI_UP) /* unless the queue had no memory */
         s->state = INI_LOGOUT;
+    s->logout_deadline_ns = env_now(s->env) + INI_LOGOUT_WAIT_NS;
 }
 
 void ini_logout_when_quiet(struct ini_session *s)
@@ -272,7 +290,13 @@ static void logout_response(struct ini_session *s, const struct framer_pdu *fram
 
 /* ---- messages from the target ---- */
 
-enum { ASYNC_SCSI = 0, ASYNC_LOGOUT_REQUEST = 1, ASYNC_DROP_CONNECTION = 2, ASYNC_DROP_SESSION = 3, ASYNC_NEGOTIATE = 4 };
+enum {
+    ASYNC_SCSI = 0,
+    ASYNC_LOGOUT_REQUEST = 1,
+    ASYNC_DROP_CONNECTION = 2,
+    ASYNC_DROP_SESSION = 3,
+    ASYNC_NEGOTIATE = 4
+};
 
 static void async_message(struct ini_session *s, const struct framer_pdu *frame)
 {
@@ -292,7 +316,8 @@ static void async_message(struct ini_session *s, const struct framer_pdu *frame)
     event->parameter[0] = pdu.parameter1;
     event->parameter[1] = pdu.parameter2;
     event->parameter[2] = pdu.parameter3;
-    if (pdu.async_event == ASYNC_LOGOUT_REQUEST)
+    /* We have nothing to negotiate: a new login settles that too (R7143-11.9.1-10). */
+    if (pdu.async_event == ASYNC_LOGOUT_REQUEST || pdu.async_event == ASYNC_NEGOTIATE)
         ini_logout(s); /* R7143-11.9.1-04: as soon as the commands in flight have ended */
     else if (pdu.async_event == ASYNC_DROP_CONNECTION || pdu.async_event == ASYNC_DROP_SESSION)
         ini_fail(s, "the target says that it drops the connection");
@@ -316,7 +341,8 @@ static void reject(struct ini_session *s, const struct framer_pdu *frame)
         return;
     }
     char reason[INI_REASON_MAX];
-    snprintf(reason, sizeof reason, "the target rejects our %s (reason 0x%02x)", pdu_name(bhs[0]), pdu.reason);
+    snprintf(reason, sizeof reason, "the target rejects our %s (reason 0x%02x)", pdu_name(bhs[0]),
+             pdu.reason);
     ini_fail(s, reason); /* at level 0 the rest is session recovery */
 }
 

@@ -7,32 +7,44 @@
 #include "common/iscsi/text.h"
 #include "initiator/iscsi/initiator.h"
 
-#define INI_SLOTS        1024u          /* tasks of all kinds at once: what is over waits in the queue */
-#define INI_EVENTS       128u           /* events other than COMMAND_DONE that may wait to be pulled */
-#define INI_TEXT_OUT_MAX 16384u         /* bytes of one text of ours */
-#define INI_LOGIN_ROUNDS 64u            /* login requests before we give up (6.2 allows giving up after six) */
-#define INI_TEXT_MAX     (1024u * 1024u) /* bytes of one joined text answer: many targets, then no more */
-#define INI_ASYNC_MAX    256u           /* bytes of an asynchronous message's data that are kept */
-#define INI_REASON_MAX   256u
+#define INI_SLOTS           1024u  /* tasks of all kinds at once: what is over waits in the queue */
+#define INI_EVENTS          128u   /* events other than COMMAND_DONE that may wait to be pulled */
+#define INI_TEXT_OUT_MAX    16384u /* bytes of one text of ours */
+#define INI_LOGIN_ROUNDS    64u    /* login requests before we give up (6.2 allows giving up after six) */
+#define INI_TEXT_MAX        (1024u * 1024u) /* bytes of one joined text answer: many targets, then no more */
+#define INI_TEXT_ROUNDS     8192u           /* requests for the rest of one text */
+#define INI_LOGOUT_WAIT_NS  5000000000u     /* for the answer to a logout: then the connection just ends */
+#define INI_REPLIES_MAX     256u  /* unsent answers to pings before we take the target for a flooder */
+#define INI_STAT_SN_GAP_MAX 1024u /* statuses that may seem to be missing: some targets count oddly */
+#define INI_ASYNC_MAX       256u  /* bytes of an asynchronous message's data that are kept */
+#define INI_REASON_MAX      256u
 
 enum ini_state {
-    INI_LOGIN,      /* login requests and responses only */
-    INI_UP,         /* full feature phase */
-    INI_LOGOUT,     /* logout request sent */
-    INI_ENDING,     /* finished for us: what was lent must come back, then CLOSED */
+    INI_LOGIN,  /* login requests and responses only */
+    INI_UP,     /* full feature phase */
+    INI_LOGOUT, /* logout request sent */
+    INI_ENDING, /* finished for us: what was lent must come back, then CLOSED */
     INI_CLOSED
 };
 
-enum ini_slot_kind { INI_SLOT_FREE, INI_SLOT_COMMAND, INI_SLOT_TEXT, INI_SLOT_TMF, INI_SLOT_PING, INI_SLOT_LOGOUT };
+enum ini_slot_kind {
+    INI_SLOT_FREE,
+    INI_SLOT_COMMAND,
+    INI_SLOT_TEXT,
+    INI_SLOT_TMF,
+    INI_SLOT_PING,
+    INI_SLOT_LOGOUT
+};
 
 struct ini_slot { /* one initiator task tag */
     enum ini_slot_kind kind;
     uint16_t generation; /* high half of the tag: a late answer to an earlier task is noticed */
     uint16_t next_free;
-    struct ini_command *command; /* COMMAND; TMF: what ABORT TASK is for */
+    struct ini_command *command; /* COMMAND */
     uint64_t started_ns;
-    uint8_t function; /* TMF */
-    uint64_t lun;     /* TMF */
+    uint8_t function;        /* TMF */
+    uint32_t referenced_itt; /* TMF: what ABORT TASK is for */
+    uint64_t lun;            /* TMF */
 };
 
 struct ini_queued_event {
@@ -56,15 +68,16 @@ struct ini_session {
     struct key_negotiation keys;
     struct chap_initiator chap;
     bool chap_started;
-    uint8_t chap_alg;     /* that the target chose, 0: none yet */
-    uint8_t csg;          /* stage of the request in flight */
-    bool want_transit;    /* what the last piece of our text asks for */
+    uint8_t chap_alg;  /* that the target chose, 0: none yet */
+    uint8_t csg;       /* stage of the request in flight */
+    bool want_transit; /* what the last piece of our text asks for */
     uint32_t login_rounds;
-    char *out_text;       /* INI_TEXT_OUT_MAX */
+    char *out_text; /* INI_TEXT_OUT_MAX */
     struct text_splitter out;
-    char *in_text;        /* grows up to INI_TEXT_MAX */
+    char *in_text; /* grows up to INI_TEXT_MAX */
     size_t in_cap, in_len;
-    uint32_t text_ttt;
+    uint32_t text_ttt, text_rounds;
+    uint64_t text_lun;
     bool text_open;
 
     /* tasks */
@@ -76,9 +89,10 @@ struct ini_session {
     struct list_node ending;   /* status seen, data still in the send queue */
     uint32_t outstanding;
     bool logout_wanted;
+    uint32_t replies_unsent; /* answers to the target's pings that wait in the send queue */
 
     /* liveness */
-    uint64_t login_deadline_ns, last_heard_ns, ping_sent_ns;
+    uint64_t login_deadline_ns, logout_deadline_ns, last_heard_ns, ping_sent_ns;
 
     bool lent;      /* a gather is out */
     bool receiving; /* ini_room answered and nothing has come yet: places in commands' buffers may be lent */
@@ -93,14 +107,16 @@ struct ini_event *ini_event_add(struct ini_session *s, enum ini_event_kind kind)
 /* The session is over for the given reason (a sentence); the first one counts. */
 void ini_fail(struct ini_session *s, const char *reason);
 void ini_login_failed(struct ini_session *s, uint8_t status_class, uint8_t detail, const char *reason);
-uint32_t ini_slot_take(struct ini_session *s, enum ini_slot_kind kind); /* tag, or PDU_TAG_RESERVED when none is free */
-struct ini_slot *ini_slot_find(struct ini_session *s, uint32_t itt);    /* NULL: no such task */
+uint32_t ini_slot_take(struct ini_session *s,
+                       enum ini_slot_kind kind); /* tag, or PDU_TAG_RESERVED when none is free */
+struct ini_slot *ini_slot_find(struct ini_session *s, uint32_t itt); /* NULL: no such task */
 void ini_slot_release(struct ini_session *s, uint32_t itt);
 void ini_queue_pdu(struct ini_session *s, const uint8_t *bhs, struct slice *data, uint32_t *done_count);
 /* Fields that every target PDU carries. */
 void ini_update_window(struct ini_session *s, uint32_t exp_cmd_sn, uint32_t max_cmd_sn);
 void ini_update_stat_sn(struct ini_session *s, uint32_t stat_sn);
-bool ini_collect_text(struct ini_session *s, const struct framer_pdu *pdu); /* appends to in_text; false: too long */
+bool ini_collect_text(struct ini_session *s,
+                      const struct framer_pdu *pdu); /* appends to in_text; false: too long */
 
 /* login.c */
 void ini_login_start(struct ini_session *s);

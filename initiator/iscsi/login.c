@@ -1,4 +1,5 @@
-/* Login: RFC 7143 section 6.3 from the initiator's side. Security stage first, always, then the operational stage. */
+/* Login: RFC 7143 section 6.3 from the initiator's side. Security stage first, always, then the operational
+ * stage. */
 #include <stdio.h>
 #include <string.h>
 
@@ -63,7 +64,8 @@ static void login_send_piece(struct ini_session *s)
     pdu.cmd_sn = s->cmd_sn; /* all of a login carry the same: it is immediate */
     pdu.exp_stat_sn = s->exp_stat_sn;
     pdu_login_request_encode(&pdu, bhs);
-    /* out_text may be written anew only when the answer is here, and by then the bytes are gone: borrowed is enough. */
+    /* out_text may be written anew only when the answer is here, and by then the bytes are gone: borrowed is
+     * enough. */
     struct slice data = slice_borrow(piece.ptr, (uint32_t)piece.len);
     ini_queue_pdu(s, bhs, piece.len ? &data : NULL, NULL);
 }
@@ -192,6 +194,7 @@ static void login_up(struct ini_session *s, const struct pdu_login_response *pdu
     s->tsih = pdu->tsih;
     s->state = INI_UP;
     framer_set_digests(&s->framer, header, data);
+    s->framer.max_data = p->max_recv_data_segment_length; /* R7143-13.12-02 */
     tx_set_digests(&s->tx, header, data);
     key_set_stage(&s->keys, KEY_STAGE_FULL_FEATURE);
     s->in_len = 0;
@@ -280,12 +283,14 @@ static void login_complete_text(struct ini_session *s, const struct pdu_login_re
         login_send(s, &w, true); /* it wants another exchange */
 }
 
-static void login_status(struct ini_session *s, const struct pdu_login_response *pdu, const struct framer_pdu *frame)
+static void login_status(struct ini_session *s, const struct pdu_login_response *pdu,
+                         const struct framer_pdu *frame)
 {
     char reason[INI_REASON_MAX];
     if (pdu->status_class != 1) {
-        snprintf(reason, sizeof reason, "%s (status %02x%02x)", login_status_text(pdu->status_class, pdu->status_detail),
-                 pdu->status_class, pdu->status_detail);
+        snprintf(reason, sizeof reason, "%s (status %02x%02x)",
+                 login_status_text(pdu->status_class, pdu->status_detail), pdu->status_class,
+                 pdu->status_detail);
         ini_login_failed(s, pdu->status_class, pdu->status_detail, reason);
         return;
     }

@@ -22,8 +22,8 @@ static void ini_slots_init(struct ini_session *s)
     s->first_free = 0;
 }
 
-int ini_session_new(const struct env *env, struct pool *pool, struct tx_pool *tx_pool, const struct ini_options *options,
-                    struct ini_session **out)
+int ini_session_new(const struct env *env, struct pool *pool, struct tx_pool *tx_pool,
+                    const struct ini_options *options, struct ini_session **out)
 {
     struct ini_session *s = env_alloc(env, sizeof *s);
     char *out_text = env_alloc(env, INI_TEXT_OUT_MAX), *in_text = env_alloc(env, TEXT_SEGMENT_LEN_MAX);
@@ -49,7 +49,8 @@ int ini_session_new(const struct env *env, struct pool *pool, struct tx_pool *tx
     ini_slots_init(s);
     s->cmd_sn = s->exp_cmd_sn = s->max_cmd_sn = 1;
     s->last_heard_ns = env_now(env);
-    s->login_deadline_ns = options->login_timeout_ns ? s->last_heard_ns + options->login_timeout_ns : UINT64_MAX;
+    s->login_deadline_ns =
+        options->login_timeout_ns ? s->last_heard_ns + options->login_timeout_ns : UINT64_MAX;
     ini_login_start(s);
     *out = s;
     return 0;
@@ -73,7 +74,8 @@ void ini_session_free(struct ini_session *s)
 
 struct ini_event *ini_event_add(struct ini_session *s, enum ini_event_kind kind)
 {
-    /* A peer that floods us with messages loses the oldest ones that nobody has pulled; the host pulls after each input. */
+    /* A peer that floods us with messages loses the oldest ones that nobody has pulled; the host pulls after
+     * each input. */
     if (s->event_count == INI_EVENTS) {
         s->event_head = (s->event_head + 1) % INI_EVENTS;
         s->event_count--;
@@ -110,7 +112,8 @@ void ini_login_failed(struct ini_session *s, uint8_t status_class, uint8_t detai
     if (s->state >= INI_ENDING)
         return;
     snprintf(s->reason, sizeof s->reason, "%s", reason);
-    struct ini_event *event = ini_event_add(s, status_class == 1 ? INI_EVENT_REDIRECTED : INI_EVENT_LOGIN_FAILED);
+    struct ini_event *event =
+        ini_event_add(s, status_class == 1 ? INI_EVENT_REDIRECTED : INI_EVENT_LOGIN_FAILED);
     event->status_class = status_class;
     event->status_detail = detail;
     event->chap_alg = s->chap_alg;
@@ -122,7 +125,8 @@ bool ini_next_event(struct ini_session *s, struct ini_event *out)
 {
     struct list_node *node = list_pop_front(&s->finished);
     if (node) {
-        *out = (struct ini_event){.kind = INI_EVENT_COMMAND_DONE, .command = list_entry(node, struct ini_command, node)};
+        *out = (struct ini_event){.kind = INI_EVENT_COMMAND_DONE,
+                                  .command = list_entry(node, struct ini_command, node)};
         s->outstanding--;
         return true;
     }
@@ -161,7 +165,8 @@ uint32_t ini_slot_take(struct ini_session *s, enum ini_slot_kind kind)
 struct ini_slot *ini_slot_find(struct ini_session *s, uint32_t itt)
 {
     uint32_t index = itt & 0xffff;
-    if (index >= INI_SLOTS || s->slots[index].kind == INI_SLOT_FREE || s->slots[index].generation != itt >> 16)
+    if (index >= INI_SLOTS || s->slots[index].kind == INI_SLOT_FREE ||
+        s->slots[index].generation != itt >> 16)
         return NULL;
     return &s->slots[index];
 }
@@ -189,8 +194,11 @@ void ini_update_window(struct ini_session *s, uint32_t exp_cmd_sn, uint32_t max_
 
 void ini_update_stat_sn(struct ini_session *s, uint32_t stat_sn)
 {
-    if (sn_ge(stat_sn, s->exp_stat_sn))
-        s->exp_stat_sn = stat_sn + 1;
+    if (!sn_ge(stat_sn, s->exp_stat_sn))
+        return;
+    if (sn_diff(stat_sn, s->exp_stat_sn) > (int32_t)INI_STAT_SN_GAP_MAX) /* R7143-4.2.2.2-04 */
+        ini_fail(s, "answers from the target are missing (StatSN)");
+    s->exp_stat_sn = stat_sn + 1;
 }
 
 void ini_queue_pdu(struct ini_session *s, const uint8_t *bhs, struct slice *data, uint32_t *done_count)
@@ -322,7 +330,8 @@ void ini_lost(struct ini_session *s, int err)
         return;
     }
     if (err == 0)
-        snprintf(reason, sizeof reason, "the target closed the connection%s", s->state == INI_LOGIN ? " during login" : "");
+        snprintf(reason, sizeof reason, "the target closed the connection%s",
+                 s->state == INI_LOGIN ? " during login" : "");
     else
         snprintf(reason, sizeof reason, "the connection broke: %s", err_text(err));
     if (s->state == INI_LOGOUT)
@@ -359,9 +368,12 @@ uint64_t ini_deadline(const struct ini_session *s)
 {
     if (s->state == INI_LOGIN)
         return s->login_deadline_ns;
+    if (s->state == INI_LOGOUT)
+        return s->logout_deadline_ns;
     if (s->state != INI_UP || !s->options.nop_interval_ns)
         return UINT64_MAX;
-    return s->ping_sent_ns ? s->ping_sent_ns + s->options.nop_timeout_ns : s->last_heard_ns + s->options.nop_interval_ns;
+    return s->ping_sent_ns ? s->ping_sent_ns + s->options.nop_timeout_ns
+                           : s->last_heard_ns + s->options.nop_interval_ns;
 }
 
 void ini_tick(struct ini_session *s)
@@ -372,6 +384,8 @@ void ini_tick(struct ini_session *s)
         return;
     if (s->state == INI_LOGIN) {
         ini_fail(s, "the target did not finish the login in time");
+    } else if (s->state == INI_LOGOUT) { /* R7143-8.1.2-18 */
+        ini_fail(s, "the target does not answer the logout");
     } else if (s->ping_sent_ns && s->last_heard_ns < s->ping_sent_ns) {
         ini_fail(s, "the target does not answer pings");
     } else if (s->ping_sent_ns) {

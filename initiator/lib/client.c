@@ -27,7 +27,8 @@ static void client_submit_waiting(struct lnt_client *c)
         struct lnt_command *command = list_first(&c->waiting, struct lnt_command, node);
         list_remove(&command->node);
         command->scsi.owner = command;
-        /* Time counts from each submission to a target: what a cut takes is the replacement time-out's business. */
+        /* Time counts from each submission to a target: what a cut takes is the replacement time-out's
+         * business. */
         command->deadline_ns =
             c->options.command_timeout_ns ? io_now(c->io) + c->options.command_timeout_ns : UINT64_MAX;
         int err = ini_submit(c->session, &command->scsi);
@@ -75,7 +76,8 @@ static bool command_goes_again(struct lnt_client *c, struct lnt_command *command
     struct scsi_sense sense;
     return scsi->status == SCSI_STATUS_CHECK_CONDITION && sense_parse(scsi->sense, scsi->sense_len, &sense) &&
            (sense.key == SENSE_UNIT_ATTENTION ||
-            (sense.key == SENSE_ABORTED_COMMAND && command->attempts < 8)); /* e.g. a digest error on the way */
+            (sense.key == SENSE_ABORTED_COMMAND &&
+             command->attempts < 8)); /* e.g. a digest error on the way */
 }
 
 static void client_command_ended(struct lnt_client *c, struct lnt_command *command)
@@ -135,6 +137,7 @@ static void client_logged_in(struct lnt_client *c)
     c->was_up = true;
     c->lost_since_ns = 0;
     c->backoff_ns = 0;
+    c->time2wait_ns = 0;
     c->error[0] = 0;
     if (c->discovery) {
         c->text_err = ini_send_targets(c->session, "All");
@@ -160,11 +163,13 @@ static void client_give_up(struct lnt_client *c, int err)
     client_open_answer(c, err);
 }
 
-/* tgt chooses 7 (SHA-256) and computes SHA-1 (its numbers are off by one), so nobody can log in with it. MD5 was on offer
- * anyway: trying again with MD5 alone gives nothing away that the target could not have chosen by itself. */
+/* tgt chooses 7 (SHA-256) and computes SHA-1 (its numbers are off by one), so nobody can log in with it. MD5
+ * was on offer anyway: trying again with MD5 alone gives nothing away that the target could not have chosen
+ * by itself. */
 static bool client_tries_md5(struct lnt_client *c, const struct ini_event *event)
 {
-    if (c->was_up || c->options.session.chap_algs.count || event->status_class != 2 || event->chap_alg <= CHAP_MD5)
+    if (c->was_up || c->options.session.chap_algs.count || event->status_class != 2 ||
+        event->chap_alg <= CHAP_MD5)
         return false;
     c->options.session.chap_algs = (struct chap_algs){1, {CHAP_MD5}};
     return true;
@@ -239,8 +244,12 @@ void client_events(struct lnt_client *c)
             client_session_over(c);
             break;
         case INI_EVENT_ASYNC:
+            /* Drops of the connection (2) and of the session (3) say when to come back: R7143-11.9.1-08 */
+            if (event.async_event == 2 || event.async_event == 3)
+                c->time2wait_ns = event.parameter[1] * 1000000000ull;
+            break;
         case INI_EVENT_LOGGED_OUT:
-            break; /* what follows from them reaches us as CLOSED */
+            break; /* what follows from it reaches us as CLOSED */
         }
     }
     if (c->state == LNT_UP && !c->retry_at_ns && !list_empty(&c->waiting))
@@ -249,7 +258,8 @@ void client_events(struct lnt_client *c)
 
 /* ---- the end of a session, and the next one ---- */
 
-/* The owner may free the client in its callback, so that comes from the posted flush, with nothing of ours on the stack. */
+/* The owner may free the client in its callback, so that comes from the posted flush, with nothing of ours on
+ * the stack. */
 static void client_closed(struct lnt_client *c)
 {
     c->state = LNT_CLOSED;
@@ -282,7 +292,9 @@ static void client_wait_or_give_up(struct lnt_client *c, int err)
     if (c->backoff_ns > LNT_BACKOFF_MAX_NS)
         c->backoff_ns = LNT_BACKOFF_MAX_NS;
     c->state = LNT_WAITING;
-    c->next_try_ns = io_now(c->io) + (c->backoff_ns == LNT_BACKOFF_MIN_NS ? 0 : c->backoff_ns);
+    uint64_t wait = c->backoff_ns == LNT_BACKOFF_MIN_NS ? 0 : c->backoff_ns;
+    c->next_try_ns = io_now(c->io) + (wait < c->time2wait_ns ? c->time2wait_ns : wait);
+    c->time2wait_ns = 0;
     client_arm_timer(c);
 }
 
@@ -359,8 +371,8 @@ void client_arm_timer(struct lnt_client *c)
     io_timer_arm(c->io, &c->timer, deadline);
 }
 
-/* The oldest command is late: abort it, then reset its logical unit; when it is still there after both, the connection
- * goes. Each step has the answer to the one before, or waited long enough for it. */
+/* The oldest command is late: abort it, then reset its logical unit; when it is still there after both, the
+ * connection goes. Each step has the answer to the one before, or waited long enough for it. */
 static void client_check_late(struct lnt_client *c, uint64_t now)
 {
     struct lnt_command *late = list_first(&c->active, struct lnt_command, node);
@@ -415,8 +427,8 @@ void client_tick(struct lnt_client *c)
 
 /* ---- public ---- */
 
-int lnt_client_new(const struct env *env, struct io *io, const struct lnt_url *url, const struct lnt_options *options,
-                   struct lnt_client **out)
+int lnt_client_new(const struct env *env, struct io *io, const struct lnt_url *url,
+                   const struct lnt_options *options, struct lnt_client **out)
 {
     struct lnt_client *c = env_alloc(env, sizeof *c);
     if (!c)
@@ -472,7 +484,8 @@ void lnt_client_open(struct lnt_client *c, void (*done)(void *arg, int err), voi
     int count = addr_resolve(c->url.portal, NAME_PORT_DEFAULT, c->addresses, LNT_ADDRESSES_MAX);
     if (count <= 0) {
         char text[LNT_ERROR_MAX];
-        snprintf(text, sizeof text, "cannot find the host of %s: %s", c->url.portal, err_text(count ? count : ERR_NOTFOUND));
+        snprintf(text, sizeof text, "cannot find the host of %s: %s", c->url.portal,
+                 err_text(count ? count : ERR_NOTFOUND));
         client_set_error(c, text);
         client_give_up(c, count ? count : ERR_NOTFOUND);
         return;

@@ -6,13 +6,13 @@
 
 #define LNT_ADDRESSES_MAX   8
 #define LNT_ERROR_MAX       512u
-#define LNT_POOL_LIMIT      (256ull << 20)       /* bytes of chunks of one client */
+#define LNT_POOL_LIMIT      (256ull << 20) /* bytes of chunks of one client */
 #define LNT_BACKOFF_MIN_NS  50000000ull
 #define LNT_BACKOFF_MAX_NS  2000000000ull
-#define LNT_BUSY_DELAY_NS   20000000ull          /* before a command that met BUSY or TASK SET FULL goes again */
-#define LNT_ABORT_WAIT_NS   5000000000ull        /* for the answer to a task management function */
-#define LNT_ATTEMPTS_MAX    64u                  /* retries after unit attentions and busy, not after cuts */
-#define LNT_FIRST_TRIES_MAX 16u                  /* connections cut during the very first login */
+#define LNT_BUSY_DELAY_NS   20000000ull   /* before a command that met BUSY or TASK SET FULL goes again */
+#define LNT_ABORT_WAIT_NS   5000000000ull /* for the answer to a task management function */
+#define LNT_ATTEMPTS_MAX    64u           /* retries after unit attentions and busy, not after cuts */
+#define LNT_FIRST_TRIES_MAX 16u           /* connections cut during the very first login */
 
 enum lnt_state {
     LNT_NEW,
@@ -28,7 +28,7 @@ enum lnt_state {
 struct lnt_client {
     const struct env *env;
     struct io *io;
-    struct pool *pool;       /* owned */
+    struct pool *pool; /* owned */
     struct tx_pool tx_pool;
     struct lnt_url url;
     struct lnt_options options;
@@ -52,8 +52,10 @@ struct lnt_client {
     bool was_up, closing, discovery;
     uint32_t first_tries;
     uint64_t lost_since_ns, next_try_ns, backoff_ns, attempt_started_ns, retry_at_ns;
+    uint64_t time2wait_ns;  /* that the target wants us to stay away after it dropped us */
     uint64_t abort_sent_ns; /* a task management function of ours is on its way; 0: none */
-    uint8_t late_step;      /* functions tried for the oldest late command: 1 ABORT TASK, 2 LOGICAL UNIT RESET too */
+    uint8_t
+        late_step; /* functions tried for the oldest late command: 1 ABORT TASK, 2 LOGICAL UNIT RESET too */
     uint64_t reconnects;
     char error[LNT_ERROR_MAX];
 

@@ -39,8 +39,8 @@ void lnt_command_write(struct lnt_command *c, int32_t lun, uint64_t lba, uint32_
     c->scsi.out_len = (uint64_t)blocks * block_size;
 }
 
-void lnt_command_cdb(struct lnt_command *c, int32_t lun, const uint8_t *cdb, uint16_t cdb_len, struct io_vec *in,
-                     uint32_t in_len, struct io_vec *out, uint32_t out_len)
+void lnt_command_cdb(struct lnt_command *c, int32_t lun, const uint8_t *cdb, uint16_t cdb_len,
+                     struct io_vec *in, uint32_t in_len, struct io_vec *out, uint32_t out_len)
 {
     command_clear(c, lun);
     memcpy(c->scsi.cdb, cdb, cdb_len);
@@ -58,7 +58,8 @@ char *lnt_command_text(const struct lnt_command *c, char *buf, size_t len)
     struct scsi_sense sense;
     if (c->error) {
         snprintf(buf, len, "%s", err_text(c->error));
-    } else if (c->scsi.status == SCSI_STATUS_CHECK_CONDITION && sense_parse(c->scsi.sense, c->scsi.sense_len, &sense)) {
+    } else if (c->scsi.status == SCSI_STATUS_CHECK_CONDITION &&
+               sense_parse(c->scsi.sense, c->scsi.sense_len, &sense)) {
         int n = snprintf(buf, len, "CHECK CONDITION: ");
         if (n > 0 && (size_t)n < len)
             sense_describe(&sense, buf + n, len - (size_t)n);

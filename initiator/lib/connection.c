@@ -1,5 +1,5 @@
-/* The client's socket: connect, receive, send, and the orderly end of all three. Output of a whole turn goes out in one
- * gather: whoever queues something posts one flush, which runs after the turn's inputs. */
+/* The client's socket: connect, receive, send, and the orderly end of all three. Output of a whole turn goes
+ * out in one gather: whoever queues something posts one flush, which runs after the turn's inputs. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>

@@ -31,7 +31,8 @@ static int discover_add(struct lnt_client *c, const char *name, struct text_rang
     return 0;
 }
 
-/* TargetName=..., then its TargetAddress=... lines; a target without address is where we asked (RFC 7143 Appendix C). */
+/* TargetName=..., then its TargetAddress=... lines; a target without address is where we asked (RFC 7143
+ * Appendix C). */
 static int discover_parse(struct lnt_client *c, const uint8_t *text, uint32_t len)
 {
     struct text_parser parser;
@@ -43,7 +44,8 @@ static int discover_parse(struct lnt_client *c, const uint8_t *text, uint32_t le
     int err = 0;
     snprintf(here, sizeof here, "%s,1", addr_format(&c->addresses[c->address_next], plain, sizeof plain));
     text_parser_init(&parser, text, len, TEXT_VALUE_LEN_MAX * 2);
-    while (!err && (got = text_parser_next(&parser, &key, &value)) == TEXT_PAIR && ++records < DISCOVER_TARGETS_MAX) {
+    while (!err && (got = text_parser_next(&parser, &key, &value)) == TEXT_PAIR &&
+           ++records < DISCOVER_TARGETS_MAX) {
         if (text_is(key, "TargetName")) {
             if (!has_address)
                 err = discover_add(c, name, text_range_of(here));
@@ -73,8 +75,8 @@ void client_take_targets(struct lnt_client *c, const uint8_t *text, uint32_t len
         client_set_error(c, "the target's list of targets is malformed");
 }
 
-int lnt_discover(const struct env *env, struct io *io, const struct lnt_url *url, const struct lnt_options *options,
-                 struct list_node *targets, char *why, size_t why_len)
+int lnt_discover(const struct env *env, struct io *io, const struct lnt_url *url,
+                 const struct lnt_options *options, struct list_node *targets, char *why, size_t why_len)
 {
     struct lnt_url portal = *url;
     struct lnt_client *c;

@@ -1,9 +1,10 @@
-/* The public library: connect to a LUN, read, write, send any CDB. Asynchronous inside: a connection object runs on one
- * `struct io`; the synchronous calls at the end run that io until their answer is there.
+/* The public library: connect to a LUN, read, write, send any CDB. Asynchronous inside: a connection object
+ * runs on one `struct io`; the synchronous calls at the end run that io until their answer is there.
  *
- * Network cuts shorter than options.replacement_timeout are invisible: the library reconnects, logs in again and re-issues
- * what was not answered (only commands that are safe to repeat as a whole: all block reads, writes, verifies, zeroes, cache
- * syncs, and inquiries). No write is ever reported done that was not answered GOOD. */
+ * Network cuts shorter than options.replacement_timeout are invisible: the library reconnects, logs in again
+ * and re-issues what was not answered (only commands that are safe to repeat as a whole: all block reads,
+ * writes, verifies, zeroes, cache syncs, and inquiries). No write is ever reported done that was not answered
+ * GOOD. */
 #ifndef LUNETTE_INITIATOR_LIB_LUNETTE_H
 #define LUNETTE_INITIATOR_LIB_LUNETTE_H
 
@@ -15,37 +16,39 @@
 
 #define LNT_URL_MAX 1024
 
-struct lnt_url { /* iscsi://[user[%secret]@]host[:port]/IQN/LUN; LUN may be missing for whole-target commands */
+struct lnt_url { /* iscsi://[user[%secret]@]host[:port]/IQN/LUN; LUN may be missing for whole-target commands
+                  */
     char user[INI_NAME_MAX];
     uint8_t secret[INI_SECRET_MAX];
     uint32_t secret_len;
-    char portal[300]; /* "host:port", resolvable by addr_resolve */
+    char portal[300];          /* "host:port", resolvable by addr_resolve */
     char target[INI_NAME_MAX]; /* "" when the URL names only a portal */
-    int32_t lun; /* -1: none */
+    int32_t lun;               /* -1: none */
 };
 /* Percent-encoding is understood in user and secret. `why` gets one sentence. ERR_SYNTAX, ERR_RANGE. */
 int lnt_url_parse(const char *text, struct lnt_url *out, char *why, size_t why_len);
 bool lnt_url_is(const char *text); /* starts with iscsi:// */
 
 struct lnt_options {
-    struct ini_options session;      /* names, CHAP, keys */
+    struct ini_options session; /* names, CHAP, keys */
     uint64_t connect_timeout_ns;
     uint64_t replacement_timeout_ns; /* how long a cut may last before commands fail; 0: fail at once */
     uint64_t command_timeout_ns;     /* 0: none */
     uint32_t redirects_max;
 };
-/* Sensible defaults; initiator name from the host (LUNETTE_INITIATOR_NAME, /etc/iscsi/initiatorname.iscsi, else made from the
- * host name). */
+/* Sensible defaults; initiator name from the host (LUNETTE_INITIATOR_NAME, /etc/iscsi/initiatorname.iscsi,
+ * else made from the host name). */
 void lnt_options_default(struct lnt_options *options);
 
 struct lnt_client;
 
 struct lnt_command { /* one SCSI command through the client; same ownership rules as ini_command */
     struct ini_command scsi;
-    bool repeatable;     /* may be re-issued after a reconnect */
+    bool repeatable;                           /* may be re-issued after a reconnect */
     void (*done)(struct lnt_command *command); /* from io_run */
     void *owner;
-    int error; /* 0: scsi.outcome is STATUS; else why no status could be had (ERR_TIMEOUT, ERR_CLOSED, ERR_AUTH ...) */
+    int error; /* 0: scsi.outcome is STATUS; else why no status could be had (ERR_TIMEOUT, ERR_CLOSED,
+                  ERR_AUTH ...) */
     /* the client's own */
     struct list_node node;
     uint64_t deadline_ns;
@@ -54,20 +57,23 @@ struct lnt_command { /* one SCSI command through the client; same ownership rule
 };
 
 /* `url` decides portal, target, user; options the rest. Nothing is connected yet. */
-int lnt_client_new(const struct env *env, struct io *io, const struct lnt_url *url, const struct lnt_options *options,
-                   struct lnt_client **out);
+int lnt_client_new(const struct env *env, struct io *io, const struct lnt_url *url,
+                   const struct lnt_options *options, struct lnt_client **out);
 void lnt_client_free(struct lnt_client *client); /* closed, no command in flight */
-/* Starts (or restarts) connecting; commands may be submitted at once: they wait. `done` says how the first login went. */
+/* Starts (or restarts) connecting; commands may be submitted at once: they wait. `done` says how the first
+ * login went. */
 void lnt_client_open(struct lnt_client *client, void (*done)(void *arg, int err), void *arg);
 /* Logs out when it can; commands in flight end first. */
 void lnt_client_close(struct lnt_client *client, void (*done)(void *arg), void *arg);
 void lnt_client_submit(struct lnt_client *client, struct lnt_command *command);
-/* Why the last login or connect failed, in words; "" when it did not. Borrowed until the client is freed or the next failure. */
+/* Why the last login or connect failed, in words; "" when it did not. Borrowed until the client is freed or
+ * the next failure. */
 const char *lnt_client_error(const struct lnt_client *client);
 const struct key_params *lnt_client_params(const struct lnt_client *client);
 uint64_t lnt_client_reconnects(const struct lnt_client *client);
 
-/* ---- synchronous face: each runs the client's io until answered; 0 or enum err; lnt_client_error has the words ---- */
+/* ---- synchronous face: each runs the client's io until answered; 0 or enum err; lnt_client_error has the
+ * words ---- */
 int lnt_open(struct lnt_client *client);
 int lnt_close(struct lnt_client *client);
 int lnt_execute(struct lnt_client *client, struct lnt_command *command);
@@ -80,30 +86,32 @@ struct lnt_target { /* one discovered target */
     char name[INI_NAME_MAX];
     char address[300]; /* "host:port,tag" */
 };
-/* Discovery session at url->portal: SendTargets=All. The list (struct lnt_target, heap from env) is the caller's. */
-int lnt_discover(const struct env *env, struct io *io, const struct lnt_url *url, const struct lnt_options *options,
-                 struct list_node *targets, char *why, size_t why_len);
+/* Discovery session at url->portal: SendTargets=All. The list (struct lnt_target, heap from env) is the
+ * caller's. */
+int lnt_discover(const struct env *env, struct io *io, const struct lnt_url *url,
+                 const struct lnt_options *options, struct list_node *targets, char *why, size_t why_len);
 void lnt_targets_free(const struct env *env, struct list_node *targets);
 
 struct lnt_disk { /* what read capacity and VPD say */
     uint64_t blocks;
     uint32_t block_size, physical_block_size; /* bytes */
     bool thin, can_unmap, can_write_same;
-    bool reads_zeros; /* LBPRZ: unmapped blocks read as zeros */
-    uint32_t max_transfer_blocks;      /* 0: no limit told */
+    bool reads_zeros;             /* LBPRZ: unmapped blocks read as zeros */
+    uint32_t max_transfer_blocks; /* 0: no limit told */
     uint32_t max_unmap_blocks, max_unmap_descriptors;
     uint64_t max_write_same_blocks;
     char vendor[9], product[17], revision[5], serial[128];
 };
 /* Opens, waits out the first unit attentions, reads capacity, block limits and provisioning. */
 int lnt_disk_probe(struct lnt_client *client, int32_t lun, struct lnt_disk *out);
-/* Fill a command for block I/O (16-byte CDBs when needed). lba and blocks in units of the disk's block size. */
-void lnt_command_read(struct lnt_command *c, int32_t lun, uint64_t lba, uint32_t blocks, uint32_t block_size, struct io_vec *vec,
-                      uint32_t count);
+/* Fill a command for block I/O (16-byte CDBs when needed). lba and blocks in units of the disk's block size.
+ */
+void lnt_command_read(struct lnt_command *c, int32_t lun, uint64_t lba, uint32_t blocks, uint32_t block_size,
+                      struct io_vec *vec, uint32_t count);
 void lnt_command_write(struct lnt_command *c, int32_t lun, uint64_t lba, uint32_t blocks, uint32_t block_size,
                        struct io_vec *vec, uint32_t count, bool fua);
-void lnt_command_cdb(struct lnt_command *c, int32_t lun, const uint8_t *cdb, uint16_t cdb_len, struct io_vec *in, uint32_t in_len,
-                     struct io_vec *out, uint32_t out_len);
+void lnt_command_cdb(struct lnt_command *c, int32_t lun, const uint8_t *cdb, uint16_t cdb_len,
+                     struct io_vec *in, uint32_t in_len, struct io_vec *out, uint32_t out_len);
 /* "CHECK CONDITION: ILLEGAL REQUEST, logical block address out of range (05/21/00)" into buf; returns buf. */
 char *lnt_command_text(const struct lnt_command *c, char *buf, size_t len);
 

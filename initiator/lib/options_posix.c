@@ -49,9 +49,11 @@ void lnt_options_default(struct lnt_options *options)
     memset(options, 0, sizeof *options);
     struct ini_options *session = &options->session;
     const char *name = getenv("LUNETTE_INITIATOR_NAME");
-    if (!(name && options_name_take(name, session->initiator_name)) && !options_name_from_file(session->initiator_name))
+    if (!(name && options_name_take(name, session->initiator_name)) &&
+        !options_name_from_file(session->initiator_name))
         options_name_from_host(session->initiator_name);
-    /* A random ISID (type 10b), chosen once per process: two programs on one machine must not reinstate each other. */
+    /* A random ISID (type 10b), chosen once per process: two programs on one machine must not reinstate each
+     * other. */
     const struct env *env = env_host();
     session->isid[0] = 0x80;
     env->random(env->ctx, session->isid + 1, 5);

@@ -85,8 +85,8 @@ int lnt_ping(struct lnt_client *c, uint64_t *round_trip_ns)
 /* ---- what a disk says of itself ---- */
 
 /* Runs a command that reads parameter data; how many bytes came, or an error. *good: status was GOOD. */
-static int probe_read(struct lnt_client *c, int32_t lun, const uint8_t *cdb, size_t cdb_len, uint8_t *data, uint32_t len,
-                      bool *good)
+static int probe_read(struct lnt_client *c, int32_t lun, const uint8_t *cdb, size_t cdb_len, uint8_t *data,
+                      uint32_t len, bool *good)
 {
     struct io_vec place = {data, len};
     struct lnt_command command;
@@ -184,7 +184,8 @@ static int probe_inquiry(struct lnt_client *c, int32_t lun, struct lnt_disk *dis
     if (!good || !inquiry_standard_decode(data, (size_t)got, &inquiry))
         return ERR_PROTOCOL;
     if (inquiry.qualifier || inquiry.device_type != 0) {
-        client_set_error(c, inquiry.qualifier ? "there is no logical unit of that number" : "that logical unit is not a disk");
+        client_set_error(c, inquiry.qualifier ? "there is no logical unit of that number"
+                                              : "that logical unit is not a disk");
         return inquiry.qualifier ? ERR_NOTFOUND : ERR_UNSUPPORTED;
     }
     memcpy(disk->vendor, inquiry.vendor, sizeof disk->vendor);

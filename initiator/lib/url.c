@@ -43,8 +43,9 @@ static int url_decode(const char *from, const char *end, uint8_t *out, size_t ca
     return (int)n;
 }
 
-/* "user" or "user%secret". The separator is the first % that does not start an escape: a user name with an escaped
- * character must not swallow the secret, and a secret that starts with two hexadecimal digits must be escaped itself. */
+/* "user" or "user%secret". The separator is the first % that does not start an escape: a user name with an
+ * escaped character must not swallow the secret, and a secret that starts with two hexadecimal digits must be
+ * escaped itself. */
 static bool url_user(const char *from, const char *at, struct lnt_url *out)
 {
     const char *split = from;
@@ -88,7 +89,8 @@ static int url_path(const char *text, const char *path, struct lnt_url *out, cha
     char what[400];
     uint64_t lun;
     if (name_normalize(path, name_len, NAME_LENIENT, out->target, &reason) == NAME_INVALID) {
-        snprintf(what, sizeof what, "\"%.*s\" is not a target name: %s", name_len > 200 ? 200 : (int)name_len, path, reason);
+        snprintf(what, sizeof what, "\"%.*s\" is not a target name: %s", name_len > 200 ? 200 : (int)name_len,
+                 path, reason);
         return url_error(why, why_len, ERR_SYNTAX, text, what);
     }
     if (!slash || !slash[1])
