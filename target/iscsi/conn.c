@@ -66,6 +66,7 @@ int tgt_conn_new(struct tgt_reactor *r, const struct tgt_conn_info *info, struct
     list_init(&conn->read_node);
     list_init(&conn->place_event.node);
     list_init(&conn->close_event.node);
+    list_init(&conn->reset_event.node);
     framer_init(&conn->framer, r->pool, TGT_LOGIN_SEGMENT_LEN);
     conn->framer.max_ahs = 0; /* no login request has one: what is not iSCSI is found out by its first 48 bytes */
     tx_init(&conn->tx, &r->tx_pool);

@@ -148,7 +148,7 @@ struct tgt_conn {
     bool ping_open, ping_answered;
     bool place_told;
     const char *reason; /* static: why it ends */
-    struct tgt_event_slot place_event, close_event;
+    struct tgt_event_slot place_event, close_event, reset_event;
 };
 
 /* ---- tasks ---- */

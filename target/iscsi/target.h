@@ -104,6 +104,9 @@ enum tgt_event_kind {
     TGT_EVENT_CLOSE,
     TGT_EVENT_SESSION_UP,   /* full feature phase reached; session is valid during the event */
     TGT_EVENT_SESSION_DOWN, /* session gone: the host releases the nexus's place */
+    /* TARGET COLD RESET: the target's sessions on this reactor are on their way out; the host calls tgt_target_drop with
+     * key.target on every other reactor. */
+    TGT_EVENT_COLD_RESET,
 };
 struct tgt_nexus_key {
     char initiator[TGT_NAME_MAX];
@@ -160,5 +163,7 @@ struct tgt_session_info {
 /* The session after `id` (0: the first) in ascending id; false when there is none. */
 bool tgt_session_next(const struct tgt_reactor *r, uint64_t id, struct tgt_session_info *out);
 bool tgt_session_drop(struct tgt_reactor *r, uint64_t id);
+/* Ends every session of the target on this reactor. `reason` is static. */
+void tgt_target_drop(struct tgt_reactor *r, const char *target, const char *reason);
 
 #endif

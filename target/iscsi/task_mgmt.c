@@ -235,7 +235,20 @@ static void drop_target(struct tgt_conn *conn)
         if (s != own && strcmp(s->key.target, own->key.target) == 0)
             session_close(s, "target cold reset");
     }
+    /* Before the event that closes the connection, so its slot is still there when the host pulls this one. */
+    conn->reset_event.event = (struct tgt_event){.kind = TGT_EVENT_COLD_RESET, .key = own->key};
+    if (!list_linked(&conn->reset_event.node))
+        list_push_back(&conn->r->events, &conn->reset_event.node);
     conn_close_after_flush(conn, "target cold reset"); /* its own answer goes first */
+}
+
+void tgt_target_drop(struct tgt_reactor *r, const char *target, const char *reason)
+{
+    list_for_each_safe(it, &r->sessions) {
+        struct tgt_session *s = list_entry(it, struct tgt_session, node);
+        if (strcmp(s->key.target, target) == 0)
+            session_close(s, reason);
+    }
 }
 
 void task_mgmt_done(struct tgt_reactor *r)

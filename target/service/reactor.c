@@ -2,6 +2,7 @@
  * until it is quiet, submits its store requests, posts its messages, and only then sends: one gather list per
  * connection and turn. */
 #include <assert.h>
+#include <string.h>
 
 #include "common/base/err.h"
 #include "target/service/host_internal.h"
@@ -125,6 +126,39 @@ static void session_up(struct host_reactor *r, const struct tgt_event *event)
     directory_hold(r->host->directory, place);
 }
 
+/* ---- a target's sessions on the other reactors ---- */
+
+struct host_drop {
+    struct io_post post;
+    struct host_reactor *to;
+    char target[TGT_NAME_MAX];
+};
+
+static void drop_arrived(struct io_post *post)
+{
+    struct host_drop *drop = container_of(post, struct host_drop, post);
+    struct host *host = drop->to->host;
+    atomic_fetch_sub(&host->in_transit, 1);
+    tgt_target_drop(&drop->to->engine, drop->target, "target cold reset");
+    env_free(host->env, drop);
+}
+
+static void drop_elsewhere(struct host_reactor *r, const char *target)
+{
+    for (uint32_t i = 0; i < r->host->count; i++) {
+        struct host_drop *drop = i == r->index ? NULL : env_alloc(r->host->env, sizeof *drop);
+        if (i != r->index && !drop)
+            env_trace(r->host->env, TRACE_ERROR, "reset.incomplete", target, "out of memory", i, 0);
+        if (!drop)
+            continue;
+        drop->post.run = drop_arrived;
+        drop->to = &r->host->reactors[i];
+        memcpy(drop->target, target, sizeof drop->target);
+        atomic_fetch_add(&r->host->in_transit, 1);
+        io_post(drop->to->io, &drop->post);
+    }
+}
+
 static bool pull_events(struct host_reactor *r)
 {
     bool any = false;
@@ -140,6 +174,9 @@ static bool pull_events(struct host_reactor *r)
             break;
         case TGT_EVENT_SESSION_UP:
             session_up(r, &event);
+            break;
+        case TGT_EVENT_COLD_RESET:
+            drop_elsewhere(r, event.key.target);
             break;
         case TGT_EVENT_SESSION_DOWN:
             if (event.key.target[0])

@@ -8,11 +8,13 @@ under AddressSanitizer the target's exit also shows that nothing leaked. LUNETTE
 import json
 import os
 import signal
+import struct
 import time
 
 import pytest
 
 import lunette
+from raw import NONE, Closed, Raw, bhs
 
 # The full 30 s where they say most: in the build that sees leaks and overruns.
 SECONDS = int(os.environ.get("LUNETTE_LOAD_SECONDS", "30" if "asan" in str(lunette.BIN) else "8"))
@@ -75,6 +77,27 @@ def test_sessions_spread_over_reactors(serve, programs, tmp_path):
     for worker in workers:
         result = result_of(worker)
         assert result["errors"] == 0 and result["mismatches"] == 0, result
+
+
+def test_cold_reset_ends_every_session_of_the_target(serve, programs):
+    """Sessions live on several reactors; TARGET COLD RESET must reach all of them and spare none."""
+    target = serve("memory:size=16M", options=["--reactors", "4"])
+    others = []
+    for i in range(12):
+        raw = Raw(target.port, target.iqn)
+        raw.initiator = f"iqn.2026-01.org.lunette:bystander{i}"
+        raw.login()
+        others.append(raw)
+    issuer = Raw(target.port, target.iqn)
+    issuer.login()
+    rest = struct.pack(">I", NONE) + issuer.sns(True) + bytes(8)
+    issuer.send(bhs(0x02, 0x80 | 7, itt=5, rest=rest, immediate=True))
+    answer = issuer.recv()
+    assert answer.opcode == 0x22 and answer.header[2] == 0, answer
+    for raw in [issuer, *others]:
+        with pytest.raises(Closed):
+            raw.recv()
+    Raw(target.port, target.iqn).login()
 
 
 def test_the_bench_sees_wrong_data(serve, programs, tmp_path):

@@ -269,6 +269,8 @@ static inline bool world_turn(struct world *w)
         case TGT_EVENT_SESSION_DOWN:
             w->downs++;
             break;
+        case TGT_EVENT_COLD_RESET: /* there is no other reactor */
+            break;
         }
     }
     while ((req = tgt_next_request(&w->r)) != NULL) {
