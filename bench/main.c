@@ -1,4 +1,5 @@
-/* lunette-bench: keeps commands in flight on one or many sessions, verifies what it reads, prints one JSON line. */
+/* lunette-bench: keeps commands in flight on one or many sessions, verifies what it reads, prints one JSON
+ * line. */
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -27,18 +28,38 @@ static const char usage[] =
     "  --data-digest, --header-digest   ask for CRC32C\n"
     "The LUN's content is overwritten. Exit status: 0 all good, 1 errors or wrong data, 2 wrong usage.\n";
 
-enum { OPT_SESSIONS = 256, OPT_DEPTH, OPT_SIZE, OPT_READ, OPT_SEQUENTIAL, OPT_NO_VERIFY, OPT_DURATION, OPT_COMMANDS,
-       OPT_SEED, OPT_PART, OPT_IO, OPT_DATA_DIGEST, OPT_HEADER_DIGEST, OPT_HELP };
+enum {
+    OPT_SESSIONS = 256,
+    OPT_DEPTH,
+    OPT_SIZE,
+    OPT_READ,
+    OPT_SEQUENTIAL,
+    OPT_NO_VERIFY,
+    OPT_DURATION,
+    OPT_COMMANDS,
+    OPT_SEED,
+    OPT_PART,
+    OPT_IO,
+    OPT_DATA_DIGEST,
+    OPT_HEADER_DIGEST,
+    OPT_HELP
+};
 
-static const struct option long_options[] = {
-    {"sessions", required_argument, NULL, OPT_SESSIONS}, {"depth", required_argument, NULL, OPT_DEPTH},
-    {"size", required_argument, NULL, OPT_SIZE},         {"read", required_argument, NULL, OPT_READ},
-    {"sequential", no_argument, NULL, OPT_SEQUENTIAL},   {"no-verify", no_argument, NULL, OPT_NO_VERIFY},
-    {"duration", required_argument, NULL, OPT_DURATION}, {"commands", required_argument, NULL, OPT_COMMANDS},
-    {"seed", required_argument, NULL, OPT_SEED},         {"part", required_argument, NULL, OPT_PART},
-    {"io", required_argument, NULL, OPT_IO},             {"data-digest", no_argument, NULL, OPT_DATA_DIGEST},
-    {"header-digest", no_argument, NULL, OPT_HEADER_DIGEST}, {"help", no_argument, NULL, OPT_HELP},
-    {NULL, 0, NULL, 0}};
+static const struct option long_options[] = {{"sessions", required_argument, NULL, OPT_SESSIONS},
+                                             {"depth", required_argument, NULL, OPT_DEPTH},
+                                             {"size", required_argument, NULL, OPT_SIZE},
+                                             {"read", required_argument, NULL, OPT_READ},
+                                             {"sequential", no_argument, NULL, OPT_SEQUENTIAL},
+                                             {"no-verify", no_argument, NULL, OPT_NO_VERIFY},
+                                             {"duration", required_argument, NULL, OPT_DURATION},
+                                             {"commands", required_argument, NULL, OPT_COMMANDS},
+                                             {"seed", required_argument, NULL, OPT_SEED},
+                                             {"part", required_argument, NULL, OPT_PART},
+                                             {"io", required_argument, NULL, OPT_IO},
+                                             {"data-digest", no_argument, NULL, OPT_DATA_DIGEST},
+                                             {"header-digest", no_argument, NULL, OPT_HEADER_DIGEST},
+                                             {"help", no_argument, NULL, OPT_HELP},
+                                             {NULL, 0, NULL, 0}};
 
 static void bench_usage_error(const char *option, const char *value)
 {
@@ -132,8 +153,10 @@ static void bench_print(const struct work_result *r)
     double seconds = (double)r->elapsed_ns / 1e9;
     if (seconds <= 0)
         seconds = 1e-9;
-    printf("{\"commands\":%" PRIu64 ",\"reads\":%" PRIu64 ",\"writes\":%" PRIu64 ",\"seconds\":%.3f,\"iops\":%.0f,"
-           "\"mib_per_second\":%.1f,\"errors\":%" PRIu64 ",\"mismatches\":%" PRIu64 ",\"reconnects\":%" PRIu64 "}\n",
+    printf("{\"commands\":%" PRIu64 ",\"reads\":%" PRIu64 ",\"writes\":%" PRIu64
+           ",\"seconds\":%.3f,\"iops\":%.0f,"
+           "\"mib_per_second\":%.1f,\"errors\":%" PRIu64 ",\"mismatches\":%" PRIu64 ",\"reconnects\":%" PRIu64
+           "}\n",
            r->commands, r->reads, r->writes, seconds, (double)r->commands / seconds,
            (double)r->bytes / seconds / 1048576.0, r->errors, r->mismatches, r->reconnects);
     if (r->first_problem[0])
@@ -142,8 +165,15 @@ static void bench_print(const struct work_result *r)
 
 int main(int argc, char **argv)
 {
-    struct bench b = {.work = {.sessions = 1, .depth = 32, .size = 4096, .read_percent = 70, .verify = true, .random = true,
-                               .duration_ns = 10000000000u, .seed = 1, .parts = 1},
+    struct bench b = {.work = {.sessions = 1,
+                               .depth = 32,
+                               .size = 4096,
+                               .read_percent = 70,
+                               .verify = true,
+                               .random = true,
+                               .duration_ns = 10000000000u,
+                               .seed = 1,
+                               .parts = 1},
                       .io = IO_KIND_AUTO};
     log_setup(LOG_LEVEL_WARN, LOG_FORMAT_TEXT, LOG_SINK_STDERR, "lunette-bench");
     lnt_options_default(&b.client);
@@ -153,7 +183,8 @@ int main(int argc, char **argv)
     struct lnt_url url;
     char why[512] = "";
     if (optind + 1 != argc || lnt_url_parse(argv[optind], &url, why, sizeof why) || !url.target[0]) {
-        fprintf(stderr, "lunette-bench: %s\n", why[0] ? why : "give one URL of a LUN; see lunette-bench --help");
+        fprintf(stderr, "lunette-bench: %s\n",
+                why[0] ? why : "give one URL of a LUN; see lunette-bench --help");
         return 2;
     }
     struct io *io;

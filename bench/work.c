@@ -172,8 +172,8 @@ static void work_closed(void *arg)
     s->closed = true;
 }
 
-static int work_session_init(struct work *w, struct work_session *s, uint32_t index, const struct lnt_url *url,
-                             const struct lnt_options *client)
+static int work_session_init(struct work *w, struct work_session *s, uint32_t index,
+                             const struct lnt_url *url, const struct lnt_options *client)
 {
     const struct work_options *o = &w->options;
     uint64_t all = w->disk.blocks / (o->size / w->disk.block_size);
@@ -227,13 +227,15 @@ static uint32_t work_in_flight(const struct work *w)
     return sum;
 }
 
-static int work_start(struct work *w, const struct lnt_url *url, const struct lnt_options *client, char *why, size_t why_len)
+static int work_start(struct work *w, const struct lnt_url *url, const struct lnt_options *client, char *why,
+                      size_t why_len)
 {
     for (uint32_t i = 0; i < w->options.sessions; i++) {
         int err = work_session_init(w, &w->sessions[i], i, url, client);
         if (err) {
             snprintf(why, why_len, "session %u: %s%s", i, err_text(err),
-                     err == ERR_RANGE ? " (the LUN is too small for that many sessions, depth and size)" : "");
+                     err == ERR_RANGE ? " (the LUN is too small for that many sessions, depth and size)"
+                                      : "");
             return err;
         }
         lnt_client_open(w->sessions[i].client, work_opened, &w->sessions[i]);
@@ -250,7 +252,8 @@ static int work_start(struct work *w, const struct lnt_url *url, const struct ln
 }
 
 /* Asks the LUN for its size over a session of its own, before the load starts. */
-static int work_probe(struct work *w, const struct lnt_url *url, const struct lnt_options *client, char *why, size_t why_len)
+static int work_probe(struct work *w, const struct lnt_url *url, const struct lnt_options *client, char *why,
+                      size_t why_len)
 {
     struct lnt_client *probe;
     int err = lnt_client_new(w->env, w->io, url, client, &probe);
@@ -266,17 +269,19 @@ static int work_probe(struct work *w, const struct lnt_url *url, const struct ln
     return err;
 }
 
-int work_run(const struct env *env, struct io *io, const struct lnt_url *url, const struct lnt_options *client,
-             const struct work_options *options, struct work_result *result, char *why, size_t why_len)
+int work_run(const struct env *env, struct io *io, const struct lnt_url *url,
+             const struct lnt_options *client, const struct work_options *options, struct work_result *result,
+             char *why, size_t why_len)
 {
-    struct work w = {.env = env, .io = io, .options = *options, .result = result, .lun = url->lun < 0 ? 0 : url->lun};
+    struct work w = {
+        .env = env, .io = io, .options = *options, .result = result, .lun = url->lun < 0 ? 0 : url->lun};
     memset(result, 0, sizeof *result);
     int err = work_probe(&w, url, client, why, why_len);
     if (err)
         return err;
     if (options->size == 0 || options->size % w.disk.block_size) {
-        snprintf(why, why_len, "the command size %u is not a multiple of the LUN's block size %u", options->size,
-                 w.disk.block_size);
+        snprintf(why, why_len, "the command size %u is not a multiple of the LUN's block size %u",
+                 options->size, w.disk.block_size);
         return ERR_INVALID;
     }
     w.sessions = env_alloc(env, options->sessions * sizeof *w.sessions);

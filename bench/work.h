@@ -1,8 +1,9 @@
 /* The load: sessions that keep a number of commands in flight and check every byte they read.
  *
- * Each session owns a region of the LUN, cut into units of one command's size. A unit has at most one command in flight, so
- * what a read must return is known exactly: the last write that was answered. Blocks are stamped with their LBA, the
- * session and the write's sequence number, and filled from them, so a misplaced or stale block is named, not only noticed. */
+ * Each session owns a region of the LUN, cut into units of one command's size. A unit has at most one command
+ * in flight, so what a read must return is known exactly: the last write that was answered. Blocks are
+ * stamped with their LBA, the session and the write's sequence number, and filled from them, so a misplaced
+ * or stale block is named, not only noticed. */
 #ifndef LUNETTE_BENCH_WORK_H
 #define LUNETTE_BENCH_WORK_H
 
@@ -13,7 +14,7 @@
 
 struct work_options {
     uint32_t sessions, depth;
-    uint32_t size;        /* bytes of one command */
+    uint32_t size; /* bytes of one command */
     uint32_t read_percent;
     bool verify, random;
     uint64_t duration_ns; /* 0: until `commands` */
@@ -31,7 +32,8 @@ struct work_result {
 };
 
 /* Runs to the end; returns 0 or an enum err when it could not start (`why` says what). */
-int work_run(const struct env *env, struct io *io, const struct lnt_url *url, const struct lnt_options *client,
-             const struct work_options *options, struct work_result *result, char *why, size_t why_len);
+int work_run(const struct env *env, struct io *io, const struct lnt_url *url,
+             const struct lnt_options *client, const struct work_options *options, struct work_result *result,
+             char *why, size_t why_len);
 
 #endif

@@ -1,5 +1,5 @@
-/* Addresses as text. Parsed by hand: strict (no octal, no shortened IPv4, nothing around the address) and the same on
- * every system. */
+/* Addresses as text. Parsed by hand: strict (no octal, no shortened IPv4, nothing around the address) and the
+ * same on every system. */
 #include <stdio.h>
 #include <string.h>
 
@@ -324,7 +324,8 @@ int addr_net_parse(const char *text, struct addr_net *out)
     }
     if (*p != '\0')
         return ERR_SYNTAX;
-    /* "10.1.2.3/8" is taken as the network it lies in. A mapped network of 96 bits and more is an IPv4 one. */
+    /* "10.1.2.3/8" is taken as the network it lies in. A mapped network of 96 bits and more is an IPv4 one.
+     */
     if (net.base.family == 6 && is_ipv4_mapped(net.base.ip) && prefix >= 96) {
         net.base = unmapped(&net.base);
         prefix -= 96;

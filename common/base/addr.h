@@ -16,7 +16,8 @@ struct io_addr {
 #define IO_ADDR_TEXT_MAX 80
 
 /* Address text: "192.0.2.1:3260", "[2001:db8::1]:3260", host names are addr_resolve's matter (common/io). */
-/* Parses "ADDR", "ADDR:PORT", "[V6]", "[V6]:PORT", "*:PORT"; `default_port` when none is given. ERR_SYNTAX. */
+/* Parses "ADDR", "ADDR:PORT", "[V6]", "[V6]:PORT", "*:PORT"; `default_port` when none is given. ERR_SYNTAX.
+ */
 int addr_parse(const char *text, uint16_t default_port, struct io_addr *out);
 char *addr_format(const struct io_addr *addr, char *buf, size_t len);      /* with port, brackets for IPv6 */
 char *addr_format_host(const struct io_addr *addr, char *buf, size_t len); /* without port or brackets */

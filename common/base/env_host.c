@@ -1,5 +1,5 @@
-/* The real world as a struct env, for programs and unit tests: the OS's clock and random source, the heap with a count of
- * its allocations, OpenSSL's digests, and the log as trace sink. POSIX. */
+/* The real world as a struct env, for programs and unit tests: the OS's clock and random source, the heap
+ * with a count of its allocations, OpenSSL's digests, and the log as trace sink. POSIX. */
 #include "common/base/env.h"
 
 #include <assert.h>
@@ -122,10 +122,11 @@ static void host_trace(void *ctx, const struct trace_event *event)
     /* "login.ok" is of the area "login". */
     char area[24];
     size_t area_len = strcspn(event->kind, ".");
-    snprintf(area, sizeof area, "%.*s", (int)(area_len < sizeof area ? area_len : sizeof area - 1), event->kind);
+    snprintf(area, sizeof area, "%.*s", (int)(area_len < sizeof area ? area_len : sizeof area - 1),
+             event->kind);
     log_line(level, area, "%s%s%s%s%s (%" PRIu64 ", %" PRIu64 ")", event->who ? event->who : "",
-             event->who ? ": " : "", event->kind, event->text ? " " : "", event->text ? event->text : "", event->a,
-             event->b);
+             event->who ? ": " : "", event->kind, event->text ? " " : "", event->text ? event->text : "",
+             event->a, event->b);
 }
 
 const struct env *env_host(void)

@@ -5,10 +5,9 @@
 #include <stddef.h>
 
 /* Indexed by row; row 0 is success. */
-static const char *const err_texts[ERR_ROW_COUNT] = {
-    [ERR_ROW_OK] = "success",
+static const char *const err_texts[ERR_ROW_COUNT] = {[ERR_ROW_OK] = "success",
 #define X(name, text) [ERR_ROW_##name] = text,
-    ERR_LIST(X)
+                                                     ERR_LIST(X)
 #undef X
 };
 
@@ -20,8 +19,9 @@ const char *err_text(int err)
     return err_texts[-err];
 }
 
-/* Only names that both Linux and the Windows C runtime define; those of one platform alone stand below in #ifdef of
- * the name itself. A table instead of a switch: EAGAIN and EWOULDBLOCK are one value here and two there. */
+/* Only names that both Linux and the Windows C runtime define; those of one platform alone stand below in
+ * #ifdef of the name itself. A table instead of a switch: EAGAIN and EWOULDBLOCK are one value here and two
+ * there. */
 static const struct {
     int errno_value;
     int err;

@@ -78,10 +78,11 @@ static inline void list_splice_back(struct list_node *to, struct list_node *from
 
 #define list_entry(node, type, member) container_of(node, type, member)
 #define list_first(head, type, member) (list_empty(head) ? NULL : list_entry((head)->next, type, member))
-#define list_last(head, type, member) (list_empty(head) ? NULL : list_entry((head)->prev, type, member))
+#define list_last(head, type, member)  (list_empty(head) ? NULL : list_entry((head)->prev, type, member))
 /* `it` is a struct list_node *; safe against removal of the current node with the _safe form. */
 #define list_for_each(it, head) for (struct list_node *it = (head)->next; it != (head); it = it->next)
-#define list_for_each_safe(it, head)                                                                                 \
-    for (struct list_node *it = (head)->next, *it##_next = it->next; it != (head); it = it##_next, it##_next = it->next)
+#define list_for_each_safe(it, head)                                                                         \
+    for (struct list_node *it = (head)->next, *it##_next = it->next; it != (head);                           \
+         it = it##_next, it##_next = it->next)
 
 #endif

@@ -1,7 +1,8 @@
 /* Log lines: formatted, escaped, and handed to the sink in one piece.
  *
- * Much of what is logged was chosen by a peer (names, keys, addresses). So nothing of the message reaches the line raw:
- * control characters (C0, DEL, C1) and bytes that are no UTF-8 are escaped, in JSON also what JSON requires. */
+ * Much of what is logged was chosen by a peer (names, keys, addresses). So nothing of the message reaches the
+ * line raw: control characters (C0, DEL, C1) and bytes that are no UTF-8 are escaped, in JSON also what JSON
+ * requires. */
 #include "common/base/log.h"
 
 #include <inttypes.h>
@@ -57,7 +58,8 @@ bool log_enabled(enum log_level level)
     return level <= log_state.level;
 }
 
-/* The line under construction. Room for the worst case is reserved, so running full only cuts, never overruns. */
+/* The line under construction. Room for the worst case is reserved, so running full only cuts, never
+ * overruns. */
 struct line {
     size_t len;
     char text[LOG_LINE_MAX];
@@ -88,8 +90,9 @@ static void line_printf(struct line *line, const char *fmt, ...)
     line_puts(line, small);
 }
 
-/* Length of the UTF-8 sequence at s (2..4), or 0 when it is malformed: overlong, a surrogate, beyond U+10FFFF or cut. ASCII
- * is the caller's. s ends with NUL, which is no continuation byte, so nothing beyond it is read. */
+/* Length of the UTF-8 sequence at s (2..4), or 0 when it is malformed: overlong, a surrogate, beyond U+10FFFF
+ * or cut. ASCII is the caller's. s ends with NUL, which is no continuation byte, so nothing beyond it is
+ * read. */
 static size_t utf8_sequence_len(const char *s, uint32_t *code_point)
 {
     static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
@@ -112,8 +115,8 @@ static size_t utf8_sequence_len(const char *s, uint32_t *code_point)
 
 static bool is_control(uint32_t code_point)
 {
-    /* C1 is left out by many filters, yet terminals act on it: U+009B opens an escape sequence. U+2028 and U+2029 are
-     * line ends to some log viewers. */
+    /* C1 is left out by many filters, yet terminals act on it: U+009B opens an escape sequence. U+2028 and
+     * U+2029 are line ends to some log viewers. */
     return code_point < 0x20 || (code_point >= 0x7f && code_point < 0xa0) || code_point == 0x2028 ||
            code_point == 0x2029;
 }
@@ -157,8 +160,8 @@ static void line_add_time(struct line *line, uint64_t now_us)
 {
     uint64_t seconds = now_us / 1000000u;
     uint64_t day_seconds = seconds % 86400u;
-    /* Years that start in March put the leap day last (days-from-civil, run backwards); 719468 days lie between
-     * 0000-03-01 and 1970-01-01, 146097 in each cycle of 400 years. */
+    /* Years that start in March put the leap day last (days-from-civil, run backwards); 719468 days lie
+     * between 0000-03-01 and 1970-01-01, 146097 in each cycle of 400 years. */
     uint64_t days = seconds / 86400u + 719468u;
     uint64_t cycle = days / 146097u, day = days % 146097u;
     uint64_t year = (day - day / 1460u + day / 36524u - day / 146096u) / 365u;

@@ -1,5 +1,5 @@
-/* What the log needs from the operating system; one file per platform implements it (log_posix.c). Internal to
- * common/base: programs include log.h. */
+/* What the log needs from the operating system; one file per platform implements it (log_posix.c). Internal
+ * to common/base: programs include log.h. */
 #ifndef LUNETTE_BASE_LOG_PLATFORM_H
 #define LUNETTE_BASE_LOG_PLATFORM_H
 

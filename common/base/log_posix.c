@@ -15,7 +15,8 @@ uint64_t log_platform_now_us(void)
 
 void log_platform_stderr(const char *line, size_t len)
 {
-    /* Not stdio: one write(2) per line keeps the lines of threads and of other processes on the same pipe whole. */
+    /* Not stdio: one write(2) per line keeps the lines of threads and of other processes on the same pipe
+     * whole. */
     int saved = errno;
     while (len > 0) {
         ssize_t done = write(STDERR_FILENO, line, len);

@@ -1,5 +1,5 @@
-/* The chunk pool: one free list per size class. Getting and putting a chunk is a list operation without a loop;
- * only growing and trimming reach the heap. */
+/* The chunk pool: one free list per size class. Getting and putting a chunk is a list operation without a
+ * loop; only growing and trimming reach the heap. */
 #include "common/base/slice.h"
 
 #include <assert.h>
@@ -8,8 +8,8 @@
 #include "common/base/env.h"
 #include "common/base/err.h"
 
-/* Under AddressSanitizer the data of an idle chunk is poisoned, so that a use after the last unref is reported just
- * as if the chunk had gone back to the heap. */
+/* Under AddressSanitizer the data of an idle chunk is poisoned, so that a use after the last unref is
+ * reported just as if the chunk had gone back to the heap. */
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define POOL_POISONS 1
@@ -33,13 +33,13 @@ _Static_assert(POOL_CLASS_MIN << (POOL_CLASS_COUNT - 1) == POOL_CLASS_MAX, "clas
 _Static_assert((POOL_CLASS_MIN & (POOL_CLASS_MIN - 1)) == 0, "classes are powers of two");
 
 struct pool {
-    const struct env *env;                  /* borrowed for the pool's life */
-    uint64_t limit;                         /* bytes, in use and idle together */
-    uint64_t bytes_in_use;                  /* capacity of chunks with references */
-    uint64_t bytes_idle;                    /* capacity of chunks on the free lists */
+    const struct env *env; /* borrowed for the pool's life */
+    uint64_t limit;        /* bytes, in use and idle together */
+    uint64_t bytes_in_use; /* capacity of chunks with references */
+    uint64_t bytes_idle;   /* capacity of chunks on the free lists */
     uint64_t chunks_in_use;
-    uint64_t heap_allocations;              /* since pool_new */
-    struct chunk *idle[POOL_CLASS_COUNT];   /* owned; last in, first out: the warmest chunk is reused first */
+    uint64_t heap_allocations;            /* since pool_new */
+    struct chunk *idle[POOL_CLASS_COUNT]; /* owned; last in, first out: the warmest chunk is reused first */
 };
 
 /* Index of the smallest class that holds len bytes. */
@@ -59,8 +59,8 @@ static void *pool_heap_alloc(struct pool *pool, size_t size, size_t align)
     return memory;
 }
 
-/* Header and data are separate: the data stays page aligned without waste, and an overrun of the data meets the heap's
- * own guards (ASan, malloc checks) before it meets a header. */
+/* Header and data are separate: the data stays page aligned without waste, and an overrun of the data meets
+ * the heap's own guards (ASan, malloc checks) before it meets a header. */
 static struct chunk *pool_grow(struct pool *pool, uint32_t cap)
 {
     struct chunk *chunk = pool_heap_alloc(pool, sizeof *chunk, 0);
@@ -116,8 +116,8 @@ void pool_free(struct pool *pool)
     env_free(pool->env, pool);
 }
 
-/* A chunk from the heap, within the limit: idle chunks of other classes make room, else a pool filled once with small
- * chunks could never serve a large one again. NULL when there is no room even so. */
+/* A chunk from the heap, within the limit: idle chunks of other classes make room, else a pool filled once
+ * with small chunks could never serve a large one again. NULL when there is no room even so. */
 static struct chunk *pool_get_slow(struct pool *pool, uint32_t cap)
 {
     if (pool->limit < cap || pool->bytes_in_use > pool->limit - cap)

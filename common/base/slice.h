@@ -1,9 +1,9 @@
 /* Slices over reference-counted chunks from a per-reactor pool.
  *
- * A pool belongs to one thread: none of this locks. A chunk never changes its pool, and a slice never leaves the
- * reactor of its pool. Chunks come in size classes (powers of two, POOL_CLASS_MIN .. POOL_CLASS_MAX); freed chunks
- * stay on the pool's free lists, so the steady state allocates nothing. The pool counts every heap allocation
- * (pool_heap_allocations), which is what the no-allocation test reads. */
+ * A pool belongs to one thread: none of this locks. A chunk never changes its pool, and a slice never leaves
+ * the reactor of its pool. Chunks come in size classes (powers of two, POOL_CLASS_MIN .. POOL_CLASS_MAX);
+ * freed chunks stay on the pool's free lists, so the steady state allocates nothing. The pool counts every
+ * heap allocation (pool_heap_allocations), which is what the no-allocation test reads. */
 #ifndef LUNETTE_BASE_SLICE_H
 #define LUNETTE_BASE_SLICE_H
 
@@ -11,9 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define POOL_CLASS_MIN 512u             /* bytes: smallest chunk */
-#define POOL_CLASS_MAX (1024u * 1024u)  /* bytes: largest chunk */
-#define POOL_ALIGN     4096u            /* alignment of chunk data of 4 KiB and above (O_DIRECT) */
+#define POOL_CLASS_MIN 512u            /* bytes: smallest chunk */
+#define POOL_CLASS_MAX (1024u * 1024u) /* bytes: largest chunk */
+#define POOL_ALIGN     4096u           /* alignment of chunk data of 4 KiB and above (O_DIRECT) */
 
 struct env;
 struct pool;
@@ -38,13 +38,14 @@ struct slice {
     uint32_t len;
 };
 
-/* `limit` is the most bytes of chunks that may exist at once (in use and free together). Memory comes from env. */
+/* `limit` is the most bytes of chunks that may exist at once (in use and free together). Memory comes from
+ * env. */
 int pool_new(const struct env *env, uint64_t limit, struct pool **out);
 /* All chunks must have come back: asserts that none is in use. */
 void pool_free(struct pool *pool);
 
-/* A chunk of at least `len` bytes with one reference, or NULL when the limit is reached or memory is out (then the
- * caller waits or answers BUSY). len <= POOL_CLASS_MAX. Contents are undefined. */
+/* A chunk of at least `len` bytes with one reference, or NULL when the limit is reached or memory is out
+ * (then the caller waits or answers BUSY). len <= POOL_CLASS_MAX. Contents are undefined. */
 struct chunk *pool_get(struct pool *pool, uint32_t len);
 uint64_t pool_bytes_in_use(const struct pool *pool);
 uint64_t pool_chunks_in_use(const struct pool *pool);

@@ -1,5 +1,5 @@
-/* Sizes, durations and numbers from text, and back. Integer arithmetic only: 64-bit sizes do not survive a double, and
- * strtod listens to the locale. */
+/* Sizes, durations and numbers from text, and back. Integer arithmetic only: 64-bit sizes do not survive a
+ * double, and strtod listens to the locale. */
 #include "common/base/units.h"
 
 #include <inttypes.h>
@@ -35,7 +35,8 @@ struct decimal {
     const char *fraction, *fraction_end; /* equal when there is no fraction */
 };
 
-/* Reads DIGITS[.DIGITS]; returns where the unit starts, or NULL when the text does not begin like a number. */
+/* Reads DIGITS[.DIGITS]; returns where the unit starts, or NULL when the text does not begin like a number.
+ */
 static const char *decimal_read(const char *text, struct decimal *out)
 {
     const char *p = text;
@@ -53,8 +54,8 @@ static const char *decimal_read(const char *text, struct decimal *out)
     return p == out->fraction ? NULL : p;
 }
 
-/* number * factor, which must be whole. Exact for any count of digits: the fraction is multiplied in decimal from its
- * last digit upwards, as on paper, and every digit that remains behind the point must be zero. */
+/* number * factor, which must be whole. Exact for any count of digits: the fraction is multiplied in decimal
+ * from its last digit upwards, as on paper, and every digit that remains behind the point must be zero. */
 static int decimal_scale(const struct decimal *number, uint64_t factor, uint64_t *out)
 {
     uint64_t carry = 0;
@@ -100,7 +101,7 @@ int units_parse_size(const char *text, uint64_t *out_bytes)
 
 /* Falling order: units_format_duration relies on it. A bare number is seconds. */
 static const struct unit durations[] = {
-    {"d", 86400 * SEC}, {"h", 3600 * SEC}, {"m", 60 * SEC}, {"s", SEC}, {"ms", US * US}, {"us", US}, {"ns", 1},
+    {"d", 86400 * SEC}, {"h", 3600 * SEC}, {"m", 60 * SEC}, {"s", SEC}, {"ms", US *US}, {"us", US}, {"ns", 1},
 };
 #define DURATION_COUNT (sizeof durations / sizeof durations[0])
 
@@ -141,7 +142,8 @@ int units_parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out)
     if (*text == '\0')
         return ERR_SYNTAX;
     uint64_t value = 0;
-    bool fits = true; /* all characters are looked at first: "99999999999999999999x" is malformed, not too large */
+    bool fits =
+        true; /* all characters are looked at first: "99999999999999999999x" is malformed, not too large */
     for (; *text; text++) {
         unsigned digit = digit_value(*text);
         if (digit >= base)
@@ -201,7 +203,8 @@ char *units_format_duration(uint64_t ns, char *buf, size_t buf_len)
         i++;
     const struct unit *unit = &durations[i];
     if (unit->factor > SEC) {
-        /* A minute and more: this unit and the next ("1m30s", "2h5m", "1d"), cut, not rounded: 59m59s is no hour. */
+        /* A minute and more: this unit and the next ("1m30s", "2h5m", "1d"), cut, not rounded: 59m59s is no
+         * hour. */
         uint64_t rest = ns % unit->factor / unit[1].factor;
         if (rest)
             snprintf(buf, buf_len, "%" PRIu64 "%s%" PRIu64 "%s", ns / unit->factor, unit->suffix, rest,

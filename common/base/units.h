@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* "10G", "512", "4KiB", "1.5T": bytes; K M G T P E are powers of 1024, with optional "iB" or "B". Returns 0, or
- * ERR_SYNTAX / ERR_RANGE. Fractions must come out as whole bytes. */
+/* "10G", "512", "4KiB", "1.5T": bytes; K M G T P E are powers of 1024, with optional "iB" or "B". Returns 0,
+ * or ERR_SYNTAX / ERR_RANGE. Fractions must come out as whole bytes. */
 int units_parse_size(const char *text, uint64_t *out_bytes);
 /* "30s", "250ms", "5m", "1h", "2d", "10us", "7ns"; a bare number is seconds. */
 int units_parse_duration(const char *text, uint64_t *out_ns);

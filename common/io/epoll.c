@@ -1,9 +1,10 @@
 /* The epoll backend: readiness turned into completions.
  *
- * Each socket is registered once, edge-triggered, when first something on it would block. Its slot remembers whether a
- * receive or a send is worth trying, so a busy socket costs one recv and one sendmsg per turn and no epoll_ctl at all.
- * Operations that are worth trying wait on the `attempts` list for the next turn: submitting never completes. File
- * operations are tried with RWF_NOWAIT and go to the thread pool when that is not enough. */
+ * Each socket is registered once, edge-triggered, when first something on it would block. Its slot remembers
+ * whether a receive or a send is worth trying, so a busy socket costs one recv and one sendmsg per turn and
+ * no epoll_ctl at all. Operations that are worth trying wait on the `attempts` list for the next turn:
+ * submitting never completes. File operations are tried with RWF_NOWAIT and go to the thread pool when that
+ * is not enough. */
 #include <assert.h>
 #include <errno.h>
 #include <sys/epoll.h>
@@ -64,8 +65,8 @@ static int epoll_register(struct epoll_io *self, io_handle handle)
                                 .data.u64 = (uint64_t)slot->generation << 32 | (uint32_t)handle};
     if (epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, (int)handle, &event) < 0)
         return err_from_errno(errno);
-    /* The kernel reports what is ready at this moment as the first edge, so nothing between the try and this call
-     * is lost. */
+    /* The kernel reports what is ready at this moment as the first edge, so nothing between the try and this
+     * call is lost. */
     slot->registered = true;
     return 0;
 }
@@ -162,8 +163,8 @@ static int64_t epoll_try_recv(struct epoll_io *self, struct io_op *op)
     }
     if (got == ERR_AGAIN)
         return epoll_block(self, op, true);
-    /* A short receive has emptied the socket: do not ask again before the next edge. The edge of an end of stream may
-     * have come already, hence hangup. */
+    /* A short receive has emptied the socket: do not ask again before the next edge. The edge of an end of
+     * stream may have come already, hence hangup. */
     struct fd_slot *slot = fd_table_slot(&self->fds, op->handle);
     if (got > 0 && (uint64_t)got < wanted)
         slot->readable = slot->hangup;
@@ -241,7 +242,8 @@ static bool epoll_run_attempts(struct epoll_io *self)
     struct list_node now, *node;
     bool any = false;
     list_init(&now);
-    /* What done functions submit goes to the next turn, so that one busy socket cannot keep the turn from ending. */
+    /* What done functions submit goes to the next turn, so that one busy socket cannot keep the turn from
+     * ending. */
     list_splice_back(&now, &self->attempts);
     while ((node = list_pop_front(&now)))
         any |= epoll_attempt(self, list_entry(node, struct io_op, node));
@@ -265,7 +267,8 @@ static int epoll_wait_ns(struct epoll_io *self, struct epoll_event *events, uint
     }
     /* Rounded up: waking before the deadline would mean a second, useless turn. */
     uint64_t wait_ms = (wait_ns + EPOLL_NS_PER_MS - 1) / EPOLL_NS_PER_MS;
-    return epoll_wait(self->epoll_fd, events, EPOLL_EVENTS_MAX, wait_ms > INT32_MAX ? INT32_MAX : (int)wait_ms);
+    return epoll_wait(self->epoll_fd, events, EPOLL_EVENTS_MAX,
+                      wait_ms > INT32_MAX ? INT32_MAX : (int)wait_ms);
 }
 
 /* Readiness for an op that waits in its slot. */
@@ -293,7 +296,8 @@ static void epoll_handle_event(struct epoll_io *self, const struct epoll_event *
     slot->writable |= (event->events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
     if (slot->in && slot->readable)
         epoll_wake_op(self, slot->in);
-    slot = fd_table_slot(&self->fds, handle); /* the done function may have grown the table or closed the socket */
+    slot = fd_table_slot(&self->fds,
+                         handle); /* the done function may have grown the table or closed the socket */
     if (slot->generation == generation && slot->out && slot->writable)
         epoll_wake_op(self, slot->out);
 }
@@ -404,7 +408,8 @@ static void epoll_file_done(struct io_op *op, int64_t result)
 
 /* ---- sockets ---- */
 
-static int epoll_listen(struct io *io, const struct io_addr *addr, int backlog, io_handle *out, struct io_addr *bound)
+static int epoll_listen(struct io *io, const struct io_addr *addr, int backlog, io_handle *out,
+                        struct io_addr *bound)
 {
     int fd;
     struct io_addr real;
@@ -470,7 +475,8 @@ static void epoll_close(struct io *io, io_handle handle)
     close((int)handle);
 }
 
-static int epoll_file_open(struct io *io, const char *path, unsigned flags, io_handle *out, struct io_file_info *info)
+static int epoll_file_open(struct io *io, const char *path, unsigned flags, io_handle *out,
+                           struct io_file_info *info)
 {
     int fd;
     struct io_file_info found;

@@ -1,5 +1,6 @@
-/* Per-descriptor state in an array: descriptors are small numbers, so finding a slot costs one index. Each io has its
- * own table, used by its thread alone; a socket is known to one table at a time, a file possibly to several. */
+/* Per-descriptor state in an array: descriptors are small numbers, so finding a slot costs one index. Each io
+ * has its own table, used by its thread alone; a socket is known to one table at a time, a file possibly to
+ * several. */
 #include <assert.h>
 #include <string.h>
 
@@ -17,7 +18,8 @@ void fd_table_fini(struct fd_table *table)
     env_free(table->env, table->slots);
 }
 
-/* Doubles, so that the cost per descriptor stays constant. Slots move: pointers to them do not survive this. */
+/* Doubles, so that the cost per descriptor stays constant. Slots move: pointers to them do not survive this.
+ */
 static int fd_table_grow(struct fd_table *table, uint32_t needed)
 {
     uint32_t count = table->count ? table->count : FD_TABLE_MIN;

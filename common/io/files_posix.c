@@ -1,4 +1,5 @@
-/* Files and block devices: the synchronous calls of configuration time, and the blocking body of each operation. */
+/* Files and block devices: the synchronous calls of configuration time, and the blocking body of each
+ * operation. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,12 +19,13 @@ _Static_assert(sizeof(struct io_vec) == sizeof(struct iovec) &&
                "io_vec arrays are handed to the kernel as they are");
 _Static_assert(sizeof(struct file_job) <= sizeof(((struct io_op *)0)->backend), "file_job fits");
 
-#define FILE_DIRECT_ALIGN_DEFAULT 4096u /* enough for every file system and device when the kernel does not say */
+#define FILE_DIRECT_ALIGN_DEFAULT                                                                            \
+    4096u /* enough for every file system and device when the kernel does not say */
 
 /* ---- opening ---- */
 
-/* Open file description locks: unlike fcntl's classic ones they conflict between two opens in one process and are not
- * dropped when some other descriptor of the file is closed. */
+/* Open file description locks: unlike fcntl's classic ones they conflict between two opens in one process and
+ * are not dropped when some other descriptor of the file is closed. */
 static int file_lock(int fd, bool exclusive)
 {
     struct flock lock = {.l_type = exclusive ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET};
@@ -32,15 +34,16 @@ static int file_lock(int fd, bool exclusive)
     return errno == EAGAIN || errno == EACCES ? ERR_LOCKED : err_from_errno(errno);
 }
 
-/* The number in a queue attribute of a block device (its own or, for a partition, its disk's); 0 when not known. */
+/* The number in a queue attribute of a block device (its own or, for a partition, its disk's); 0 when not
+ * known. */
 static uint64_t file_queue_limit(dev_t device, const char *attribute)
 {
     static const char *const folders[] = {"", "../"};
     unsigned long long value = 0;
     for (size_t i = 0; i < 2; i++) {
         char path[128];
-        snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%squeue/%s", major(device), minor(device), folders[i],
-                 attribute);
+        snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%squeue/%s", major(device), minor(device),
+                 folders[i], attribute);
         FILE *file = fopen(path, "re");
         if (!file)
             continue;
@@ -60,8 +63,8 @@ static int file_fill_device(int fd, const struct stat *st, struct io_file_info *
         return err_from_errno(errno);
     info->block_device = true;
     info->block_size = (uint32_t)block_size;
-    /* Punching a hole in a device is a write of zeros that may unmap: that limit decides, not the one for discards,
-     * after which a device may return anything. */
+    /* Punching a hole in a device is a write of zeros that may unmap: that limit decides, not the one for
+     * discards, after which a device may return anything. */
     info->can_discard = file_queue_limit(st->st_rdev, "write_zeroes_max_bytes") > 0;
     return 0;
 }
@@ -84,7 +87,8 @@ static uint32_t file_direct_align(int fd, const struct io_file_info *info)
     struct statx stx;
     if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 && (stx.stx_mask & STATX_DIOALIGN) &&
         stx.stx_dio_offset_align)
-        return stx.stx_dio_offset_align > stx.stx_dio_mem_align ? stx.stx_dio_offset_align : stx.stx_dio_mem_align;
+        return stx.stx_dio_offset_align > stx.stx_dio_mem_align ? stx.stx_dio_offset_align
+                                                                : stx.stx_dio_mem_align;
 #else
     (void)fd;
 #endif
@@ -128,7 +132,8 @@ static int file_setup(int fd, unsigned flags, struct io_file_info *info)
     /* Only now: truncating a file that somebody else has locked would destroy it. */
     if ((flags & IO_OPEN_TRUNCATE) && S_ISREG(st.st_mode) && ftruncate(fd, 0) < 0)
         return err_from_errno(errno);
-    /* O_NONBLOCK was for the open only; left on, io_uring would fail with EAGAIN instead of waiting for the disk. */
+    /* O_NONBLOCK was for the open only; left on, io_uring would fail with EAGAIN instead of waiting for the
+     * disk. */
     int status = fcntl(fd, F_GETFL);
     if (status < 0 || fcntl(fd, F_SETFL, status & ~O_NONBLOCK) < 0)
         return err_from_errno(errno);
@@ -144,7 +149,8 @@ static int file_open_flags(const char *path, unsigned flags)
     how |= flags & IO_OPEN_EXCLUSIVE ? O_EXCL : 0;
     how |= flags & IO_OPEN_DIRECT ? O_DIRECT : 0;
     how |= flags & IO_OPEN_DSYNC ? O_DSYNC : 0;
-    /* On a block device O_EXCL claims it: a mounted file system, an array or another claimer makes the open fail. */
+    /* On a block device O_EXCL claims it: a mounted file system, an array or another claimer makes the open
+     * fail. */
     struct stat st;
     if ((flags & IO_OPEN_LOCK) && (flags & IO_OPEN_WRITE) && stat(path, &st) == 0 && S_ISBLK(st.st_mode))
         how = (how & ~O_CREAT) | O_EXCL;
@@ -263,8 +269,8 @@ int64_t file_try(const struct io_op *op)
     const struct iovec *vec = (const struct iovec *)(const void *)op->vec;
     ssize_t done = file_transfer(op, vec, op->vec_count, op->offset, RWF_NOWAIT);
     if (done >= 0)
-        /* Short: either the end of the file, or the rest is not in the page cache. Only the blocking form can tell;
-         * repeating the whole is harmless. */
+        /* Short: either the end of the file, or the rest is not in the page cache. Only the blocking form can
+         * tell; repeating the whole is harmless. */
         return (uint64_t)done == io_vec_bytes(op->vec, op->vec_count) ? done : ERR_AGAIN;
     return err_from_errno(errno);
 }
@@ -283,7 +289,8 @@ static uint32_t file_vec_advance(struct iovec *vec, uint32_t first, size_t done)
     return first;
 }
 
-/* Until everything is transferred, the end of the file, or an error (reported only when nothing was transferred). */
+/* Until everything is transferred, the end of the file, or an error (reported only when nothing was
+ * transferred). */
 static int64_t file_transfer_all(const struct io_op *op)
 {
     struct iovec vec[IO_VEC_MAX]; /* a copy: the owner's list stays as it is */

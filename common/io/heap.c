@@ -1,5 +1,5 @@
-/* A pairing heap: inserting takes constant time (timers are armed and cancelled far more often than they fire), there
- * is no array to grow, and a node is removed from the middle without a search. */
+/* A pairing heap: inserting takes constant time (timers are armed and cancelled far more often than they
+ * fire), there is no array to grow, and a node is removed from the middle without a search. */
 #include "common/io/heap.h"
 
 #include <stdbool.h>
@@ -29,8 +29,8 @@ static struct heap_node *meld(struct heap_node *a, struct heap_node *b)
     return a;
 }
 
-/* Joins a list of siblings to one tree in two passes: pairs from left to right, then all of them from right to left.
- * This order is what gives the pairing heap its amortised bound. */
+/* Joins a list of siblings to one tree in two passes: pairs from left to right, then all of them from right
+ * to left. This order is what gives the pairing heap its amortised bound. */
 static struct heap_node *meld_siblings(struct heap_node *first)
 {
     struct heap_node *pairs = NULL; /* stack, linked through next */

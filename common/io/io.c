@@ -268,14 +268,16 @@ void io_send(struct io *io, struct io_op *op, io_handle sock, struct io_vec *vec
     io_submit(io, op, IO_OP_SEND, sock);
 }
 
-void io_pread(struct io *io, struct io_op *op, io_handle file, struct io_vec *vec, uint32_t count, uint64_t offset)
+void io_pread(struct io *io, struct io_op *op, io_handle file, struct io_vec *vec, uint32_t count,
+              uint64_t offset)
 {
     io_set_vec(op, vec, count);
     op->offset = offset;
     io_submit(io, op, IO_OP_PREAD, file);
 }
 
-void io_pwrite(struct io *io, struct io_op *op, io_handle file, struct io_vec *vec, uint32_t count, uint64_t offset)
+void io_pwrite(struct io *io, struct io_op *op, io_handle file, struct io_vec *vec, uint32_t count,
+               uint64_t offset)
 {
     io_set_vec(op, vec, count);
     op->offset = offset;

@@ -1,11 +1,11 @@
-/* One completion-based I/O interface; one `struct io` per reactor, used by one thread (only io_post and io_wake may be
- * called from others). That thread is the first to call io_run, not necessarily the one that called io_new.
- * Backends: uring.c, epoll.c (Linux), sim.c (deterministic), later iocp.c.
+/* One completion-based I/O interface; one `struct io` per reactor, used by one thread (only io_post and
+ * io_wake may be called from others). That thread is the first to call io_run, not necessarily the one that
+ * called io_new. Backends: uring.c, epoll.c (Linux), sim.c (deterministic), later iocp.c.
  *
- * Every operation is a `struct io_op` embedded in its owner: no allocation. Submitting never calls op->done before it
- * returns; completions are delivered from io_run. The owner lives until every submitted op has completed: io_cancel is
- * a request, the op still completes (with ERR_CANCELLED or with its result). An op may be submitted again from its own
- * done function. Results: >= 0 bytes or handle, < 0 enum err. */
+ * Every operation is a `struct io_op` embedded in its owner: no allocation. Submitting never calls op->done
+ * before it returns; completions are delivered from io_run. The owner lives until every submitted op has
+ * completed: io_cancel is a request, the op still completes (with ERR_CANCELLED or with its result). An op
+ * may be submitted again from its own done function. Results: >= 0 bytes or handle, < 0 enum err. */
 #ifndef LUNETTE_IO_IO_H
 #define LUNETTE_IO_IO_H
 
@@ -28,7 +28,6 @@ typedef intptr_t io_handle; /* a socket or a file; IO_NONE is none */
 /* struct io_vec, a place {ptr, len}, is in slice.h: engines use it too. */
 #define IO_VEC_MAX 256 /* places in one gather or scatter list */
 
-
 enum io_op_type {
     IO_OP_NONE,
     IO_OP_ACCEPT,
@@ -47,7 +46,7 @@ struct io_op {
     void (*done)(struct io_op *op); /* set by the owner before submitting */
     int64_t result;                 /* valid in done */
     enum io_op_type type;
-    bool busy;           /* submitted and not yet completed */
+    bool busy; /* submitted and not yet completed */
     /* arguments and outcomes, by type */
     io_handle handle;
     struct chunk *chunk; /* RECV_ANY: in done with result > 0, one reference, owned by the op's owner */
@@ -55,8 +54,8 @@ struct io_op {
     uint32_t chunk_len;  /* RECV_ANY: size of chunk to use */
     struct io_vec *vec;  /* RECV_INTO, SEND, PREAD, PWRITE: array owned by the owner, unchanged until done */
     uint32_t vec_count;
-    uint64_t offset; /* PREAD .. ZERO: bytes */
-    uint64_t len;    /* DISCARD, ZERO: bytes */
+    uint64_t offset;     /* PREAD .. ZERO: bytes */
+    uint64_t len;        /* DISCARD, ZERO: bytes */
     struct io_addr addr; /* CONNECT: to; ACCEPT: the peer, in done */
     /* backend's own */
     struct io *io;
@@ -79,7 +78,8 @@ struct io_post {
 
 enum io_kind { IO_KIND_AUTO, IO_KIND_URING, IO_KIND_EPOLL };
 
-/* AUTO probes io_uring by using it and falls back to epoll. ERR_UNSUPPORTED when the asked backend cannot work here. */
+/* AUTO probes io_uring by using it and falls back to epoll. ERR_UNSUPPORTED when the asked backend cannot
+ * work here. */
 int io_new(const struct env *env, enum io_kind kind, struct io **out);
 /* Nothing may be in flight: asserts. */
 void io_free(struct io *io);
@@ -88,43 +88,48 @@ bool io_kind_parse(const char *text, enum io_kind *out);
 
 uint64_t io_now(struct io *io); /* monotonic ns; cached once per io_run turn is fine */
 
-/* Runs one turn: submits, waits until something completes, a post arrives, a timer is due or `until_ns` is reached,
- * delivers everything that is ready, then calls the turn hook once. until_ns 0: do not wait; UINT64_MAX: no limit. */
+/* Runs one turn: submits, waits until something completes, a post arrives, a timer is due or `until_ns` is
+ * reached, delivers everything that is ready, then calls the turn hook once. until_ns 0: do not wait;
+ * UINT64_MAX: no limit. */
 void io_run(struct io *io, uint64_t until_ns);
-/* Called at the end of each io_run turn, before what it submitted is sent to the kernel: the place to batch output. */
+/* Called at the end of each io_run turn, before what it submitted is sent to the kernel: the place to batch
+ * output. */
 void io_set_turn_hook(struct io *io, void (*hook)(void *arg), void *arg);
 /* Ask io_run, from any thread, to return soon. */
 void io_wake(struct io *io);
 /* From any thread: run post->run(post) on io's thread in a later turn. Order per sender is kept. */
 void io_post(struct io *io, struct io_post *post);
 
-/* Sockets. TCP_NODELAY is set on all. At most one receive (or accept) and one send (or connect) may be in flight on a
- * socket: streams have an order. */
-/* Binds and listens; port 0 picks one; *bound gets the real address. ERR_ADDRINUSE, ERR_PERMISSION, ERR_INVALID.
- * IPv6 wildcard sockets are v6-only. */
+/* Sockets. TCP_NODELAY is set on all. At most one receive (or accept) and one send (or connect) may be in
+ * flight on a socket: streams have an order. */
+/* Binds and listens; port 0 picks one; *bound gets the real address. ERR_ADDRINUSE, ERR_PERMISSION,
+ * ERR_INVALID. IPv6 wildcard sockets are v6-only. */
 int io_listen(struct io *io, const struct io_addr *addr, int backlog, io_handle *out, struct io_addr *bound);
-void io_accept(struct io *io, struct io_op *op, io_handle listener);             /* result: new socket handle */
-void io_connect(struct io *io, struct io_op *op, const struct io_addr *to);      /* result: new socket handle */
-/* A handle accepted on one io may be used on another once it has no operation in flight (placement at login): first
- * io_detach on the old io's thread, then, with whatever message carries the handle over, io_attach on the new one's.
- * Unread bytes stay in the socket. After a failed attach (ERR_NOMEM) only io_close on either io is allowed. */
+void io_accept(struct io *io, struct io_op *op, io_handle listener);        /* result: new socket handle */
+void io_connect(struct io *io, struct io_op *op, const struct io_addr *to); /* result: new socket handle */
+/* A handle accepted on one io may be used on another once it has no operation in flight (placement at login):
+ * first io_detach on the old io's thread, then, with whatever message carries the handle over, io_attach on
+ * the new one's. Unread bytes stay in the socket. After a failed attach (ERR_NOMEM) only io_close on either
+ * io is allowed. */
 void io_detach(struct io *old_io, io_handle sock);
 int io_attach(struct io *io, io_handle sock);
 int io_local_addr(struct io *io, io_handle sock, struct io_addr *out);
 int io_peer_addr(struct io *io, io_handle sock, struct io_addr *out);
-/* Bytes when there are any, in a chunk that the backend takes from `pool` only then; result 0 is end of stream.
- * ERR_NOMEM when the pool is empty: the owner tries again later. */
+/* Bytes when there are any, in a chunk that the backend takes from `pool` only then; result 0 is end of
+ * stream. ERR_NOMEM when the pool is empty: the owner tries again later. */
 void io_recv_any(struct io *io, struct io_op *op, io_handle sock, struct pool *pool, uint32_t chunk_len);
 /* Bytes into the places, at least one byte; result 0 is end of stream. */
 void io_recv_into(struct io *io, struct io_op *op, io_handle sock, struct io_vec *vec, uint32_t count);
 /* Sends at least one byte of the list; result: how many (may be short). No SIGPIPE. */
 void io_send(struct io *io, struct io_op *op, io_handle sock, struct io_vec *vec, uint32_t count);
 void io_shutdown(struct io *io, io_handle sock); /* both directions; pending operations complete */
-void io_close(struct io *io, io_handle handle);  /* no operation may be in flight on it (listener: cancel first) */
+void io_close(struct io *io,
+              io_handle handle); /* no operation may be in flight on it (listener: cancel first) */
 void io_cancel(struct io *io, struct io_op *op); /* request; harmless when op is not busy */
 
-/* Files. Opening and naming operations are synchronous: they happen at configuration time. An open file may be used
- * on every io of its kind (and its world); it is closed when no operation on it is in flight anywhere. */
+/* Files. Opening and naming operations are synchronous: they happen at configuration time. An open file may
+ * be used on every io of its kind (and its world); it is closed when no operation on it is in flight
+ * anywhere. */
 enum io_open_flags {
     IO_OPEN_WRITE = 1,     /* else read only */
     IO_OPEN_CREATE = 2,    /* create when missing, mode 0600 */
@@ -135,31 +140,33 @@ enum io_open_flags {
     IO_OPEN_DSYNC = 64
 };
 struct io_file_info {
-    uint64_t size;        /* bytes; for a block device its capacity */
+    uint64_t size; /* bytes; for a block device its capacity */
     bool block_device;
-    bool can_discard;     /* holes can be punched (probed on the file) */
-    uint32_t align;       /* for DIRECT: bytes; 1 otherwise */
-    uint32_t block_size;  /* logical block of a device, st_blksize of a file */
+    bool can_discard;    /* holes can be punched (probed on the file) */
+    uint32_t align;      /* for DIRECT: bytes; 1 otherwise */
+    uint32_t block_size; /* logical block of a device, st_blksize of a file */
 };
 /* ERR_INVALID for anything but a regular file or block device. `info` may be NULL. */
 int io_file_open(struct io *io, const char *path, unsigned flags, io_handle *out, struct io_file_info *info);
-int io_file_resize(struct io *io, io_handle file, uint64_t size);            /* sparse growth or truncation */
+int io_file_resize(struct io *io, io_handle file, uint64_t size); /* sparse growth or truncation */
 int io_file_allocate(struct io *io, io_handle file, uint64_t off, uint64_t len); /* reserve; ERR_NOSPACE */
 int io_file_rename(struct io *io, const char *from, const char *to);
 int io_file_remove(struct io *io, const char *path);
 int io_dir_sync(struct io *io, const char *path);
 void io_file_close(struct io *io, io_handle file);
 /* A result shorter than asked means end of file (pread) and never happens on a device; the owner loops. */
-void io_pread(struct io *io, struct io_op *op, io_handle file, struct io_vec *vec, uint32_t count, uint64_t offset);
-void io_pwrite(struct io *io, struct io_op *op, io_handle file, struct io_vec *vec, uint32_t count, uint64_t offset);
-void io_flush(struct io *io, struct io_op *op, io_handle file);                                    /* fdatasync */
+void io_pread(struct io *io, struct io_op *op, io_handle file, struct io_vec *vec, uint32_t count,
+              uint64_t offset);
+void io_pwrite(struct io *io, struct io_op *op, io_handle file, struct io_vec *vec, uint32_t count,
+               uint64_t offset);
+void io_flush(struct io *io, struct io_op *op, io_handle file); /* fdatasync */
 /* The range then reads as zeros, the file keeps its size. ERR_UNSUPPORTED: it cannot be given back. */
 void io_discard(struct io *io, struct io_op *op, io_handle file, uint64_t offset, uint64_t len);
 /* The same, but the range stays allocated. ERR_UNSUPPORTED: write zeros yourself. */
 void io_zero(struct io *io, struct io_op *op, io_handle file, uint64_t offset, uint64_t len);
 
 void io_timer_arm(struct io *io, struct io_timer *timer, uint64_t deadline_ns); /* re-arms when armed */
-void io_timer_cancel(struct io *io, struct io_timer *timer);                    /* synchronous: never fires after */
+void io_timer_cancel(struct io *io, struct io_timer *timer); /* synchronous: never fires after */
 
 /* Counters of the data path, for statistics and the batching test. */
 struct io_stats {

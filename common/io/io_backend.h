@@ -1,4 +1,5 @@
-/* What a backend implements and what io.c does for all of them. Private to common/io. Portable: no system headers. */
+/* What a backend implements and what io.c does for all of them. Private to common/io. Portable: no system
+ * headers. */
 #ifndef LUNETTE_IO_BACKEND_H
 #define LUNETTE_IO_BACKEND_H
 
@@ -13,17 +14,20 @@ struct io_backend {
     void (*run)(struct io *io, uint64_t until_ns);
     void (*wake)(struct io *io);                       /* any thread */
     void (*post)(struct io *io, struct io_post *post); /* any thread */
-    /* Starts op (arguments are filled in, op->node is unlinked). Every failure is reported by io_finish_later. */
+    /* Starts op (arguments are filled in, op->node is unlinked). Every failure is reported by
+     * io_finish_later. */
     void (*submit)(struct io *io, struct io_op *op);
     void (*cancel)(struct io *io, struct io_op *op); /* op is busy and belongs to io */
-    int (*listen)(struct io *io, const struct io_addr *addr, int backlog, io_handle *out, struct io_addr *bound);
+    int (*listen)(struct io *io, const struct io_addr *addr, int backlog, io_handle *out,
+                  struct io_addr *bound);
     void (*detach)(struct io *io, io_handle sock);
     int (*attach)(struct io *io, io_handle sock);
     int (*local_addr)(struct io *io, io_handle sock, struct io_addr *out);
     int (*peer_addr)(struct io *io, io_handle sock, struct io_addr *out);
     void (*shutdown)(struct io *io, io_handle sock);
     void (*close)(struct io *io, io_handle handle); /* sockets and files */
-    int (*file_open)(struct io *io, const char *path, unsigned flags, io_handle *out, struct io_file_info *info);
+    int (*file_open)(struct io *io, const char *path, unsigned flags, io_handle *out,
+                     struct io_file_info *info);
     int (*file_resize)(struct io *io, io_handle file, uint64_t size);
     int (*file_allocate)(struct io *io, io_handle file, uint64_t off, uint64_t len);
     int (*file_rename)(struct io *io, const char *from, const char *to);
@@ -38,11 +42,11 @@ struct io {
     struct io_stats stats;
     void (*hook)(void *arg);
     void *hook_arg;
-    uint64_t now_ns;          /* the turn's clock */
-    bool in_turn;             /* now_ns is fresh enough */
-    bool firing;              /* inside io_fire_timers */
-    uint64_t ops_in_flight;   /* submitted and not delivered */
-    struct heap timers;       /* of struct io_timer.node */
+    uint64_t now_ns;           /* the turn's clock */
+    bool in_turn;              /* now_ns is fresh enough */
+    bool firing;               /* inside io_fire_timers */
+    uint64_t ops_in_flight;    /* submitted and not delivered */
+    struct heap timers;        /* of struct io_timer.node */
     struct list_node finished; /* ops whose result is known, for io_deliver_finished */
 };
 

@@ -1,7 +1,9 @@
-/* Posts and wake-ups from other threads: a lock-free stack and an eventfd that is written only when the owner sleeps.
+/* Posts and wake-ups from other threads: a lock-free stack and an eventfd that is written only when the owner
+ * sleeps.
  *
- * Why no wake-up is lost: the owner stores `sleeping`, then looks at the mail; a sender stores the mail, then looks at
- * `sleeping`. Both are sequentially consistent, so at least one of the two sees what the other stored. */
+ * Why no wake-up is lost: the owner stores `sleeping`, then looks at the mail; a sender stores the mail, then
+ * looks at `sleeping`. Both are sequentially consistent, so at least one of the two sees what the other
+ * stored. */
 #include <assert.h>
 #include <errno.h>
 #include <sys/eventfd.h>
@@ -38,7 +40,8 @@ static void mailbox_notify(struct mailbox *mailbox)
     do
         written = write(mailbox->event_fd, &one, sizeof(one));
     while (written < 0 && errno == EINTR);
-    assert(written == (ssize_t)sizeof(one)); /* the counter cannot be full: it is drained before the next sleep */
+    assert(written ==
+           (ssize_t)sizeof(one)); /* the counter cannot be full: it is drained before the next sleep */
     (void)written;
 }
 

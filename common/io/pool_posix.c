@@ -1,5 +1,5 @@
-/* A few threads that run blocking file operations for one io. Completions come back as posts to the io, so whatever
- * wakes a reactor for a post wakes it for these too. */
+/* A few threads that run blocking file operations for one io. Completions come back as posts to the io, so
+ * whatever wakes a reactor for a post wakes it for these too. */
 #include <assert.h>
 #include <signal.h>
 

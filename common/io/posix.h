@@ -1,5 +1,6 @@
-/* What the Linux backends share: the mailbox that other threads write into, the table of open descriptors, address
- * conversion, files, and the small thread pool for file operations that would block. Private to common/io. */
+/* What the Linux backends share: the mailbox that other threads write into, the table of open descriptors,
+ * address conversion, files, and the small thread pool for file operations that would block. Private to
+ * common/io. */
 #ifndef LUNETTE_IO_POSIX_H
 #define LUNETTE_IO_POSIX_H
 
@@ -17,13 +18,13 @@
 
 struct mailbox {
     _Atomic(struct io_post *) head; /* stack, newest first: one CAS to push, one exchange to take all */
-    atomic_bool sleeping;           /* the owner waits in the kernel, or is about to: a sender must write event_fd */
-    atomic_bool woken;              /* io_wake since the last mailbox_run */
-    int event_fd;                   /* owned; readable after a wake-up */
+    atomic_bool sleeping; /* the owner waits in the kernel, or is about to: a sender must write event_fd */
+    atomic_bool woken;    /* io_wake since the last mailbox_run */
+    int event_fd;         /* owned; readable after a wake-up */
 };
 
 int mailbox_init(struct mailbox *mailbox);
-void mailbox_fini(struct mailbox *mailbox); /* asserts that no post is left */
+void mailbox_fini(struct mailbox *mailbox);                       /* asserts that no post is left */
 void mailbox_post(struct mailbox *mailbox, struct io_post *post); /* any thread */
 void mailbox_wake(struct mailbox *mailbox);                       /* any thread */
 /* The owner brackets its wait with these two; when sleep says false there is mail: do not wait. */
@@ -36,15 +37,16 @@ void mailbox_drain(struct mailbox *mailbox); /* empties event_fd once it is read
 /* ---- fds_posix.c: state of each descriptor on this io, indexed by its number ---- */
 
 struct fd_slot {
-    struct io_op *in;      /* receive or accept in flight, or NULL */
-    struct io_op *out;     /* send or connect in flight, or NULL */
-    uint32_t generation;   /* tells a stale event from one of a new descriptor with the same number */
-    uint32_t ops;          /* in flight, all kinds */
-    bool registered;       /* epoll: in the interest list */
-    bool readable;         /* a receive is worth trying */
-    bool writable;         /* epoll: a send is worth trying */
-    bool hangup;           /* end of stream or error was announced: readable for ever */
-    uint16_t skip_nowait[2]; /* file: RWF_NOWAIT failed for reads [0], writes [1]: so many ops until the next try */
+    struct io_op *in;        /* receive or accept in flight, or NULL */
+    struct io_op *out;       /* send or connect in flight, or NULL */
+    uint32_t generation;     /* tells a stale event from one of a new descriptor with the same number */
+    uint32_t ops;            /* in flight, all kinds */
+    bool registered;         /* epoll: in the interest list */
+    bool readable;           /* a receive is worth trying */
+    bool writable;           /* epoll: a send is worth trying */
+    bool hangup;             /* end of stream or error was announced: readable for ever */
+    uint16_t skip_nowait[2]; /* file: RWF_NOWAIT failed for reads [0], writes [1]: so many ops until the next
+                                try */
 };
 
 struct fd_table {
@@ -57,7 +59,8 @@ void fd_table_init(struct fd_table *table, const struct env *env);
 void fd_table_fini(struct fd_table *table);
 /* Prepares a slot for a new descriptor: optimistic flags, new generation. ERR_NOMEM. */
 int fd_table_enter(struct fd_table *table, int fd);
-/* A file may have been opened on another io: makes sure that there is a slot, whatever its hints say. ERR_NOMEM. */
+/* A file may have been opened on another io: makes sure that there is a slot, whatever its hints say.
+ * ERR_NOMEM. */
 int fd_table_reach(struct fd_table *table, io_handle handle);
 /* Valid until the next fd_table_enter or _reach. The descriptor was entered. */
 struct fd_slot *fd_table_slot(struct fd_table *table, io_handle handle);
@@ -80,7 +83,8 @@ void sock_set_no_delay(int fd);
 int sock_listen(const struct io_addr *addr, int backlog, int extra_type, int *out, struct io_addr *bound);
 int sock_local_addr(io_handle sock, struct io_addr *out);
 int sock_peer_addr(io_handle sock, struct io_addr *out);
-/* recv into a chunk taken from op->pool for that purpose; ERR_AGAIN when there is nothing to read (no chunk held). */
+/* recv into a chunk taken from op->pool for that purpose; ERR_AGAIN when there is nothing to read (no chunk
+ * held). */
 int64_t sock_recv_any(struct io_op *op);
 /* True when accept should simply be tried again: that connection died in the queue. */
 bool sock_accept_again(int errno_value);
@@ -95,7 +99,8 @@ int file_remove(struct io *io, const char *path);
 int file_dir_sync(struct io *io, const char *path);
 /* fallocate's mode for IO_OP_DISCARD and IO_OP_ZERO. */
 int file_fallocate_mode(const struct io_op *op);
-/* Without waiting for the disk, as far as the kernel can say. ERR_AGAIN: would wait; ERR_UNSUPPORTED: ask no more. */
+/* Without waiting for the disk, as far as the kernel can say. ERR_AGAIN: would wait; ERR_UNSUPPORTED: ask no
+ * more. */
 int64_t file_try(const struct io_op *op);
 /* The whole operation, blocking. */
 int64_t file_run(const struct io_op *op);

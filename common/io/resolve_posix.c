@@ -1,4 +1,5 @@
-/* Host names to addresses. Blocking: for programs at configuration time and for a connecting client's own thread. */
+/* Host names to addresses. Blocking: for programs at configuration time and for a connecting client's own
+ * thread. */
 #include <netdb.h>
 #include <string.h>
 
@@ -29,7 +30,8 @@ static int resolve_split(const char *text, uint16_t default_port, char host[RESO
     if (len == 0 || len >= RESOLVE_HOST_MAX)
         return ERR_SYNTAX;
     uint64_t number = default_port;
-    if (port_text && (port_text[strspn(port_text, "0123456789")] || units_parse_u64(port_text, 0, 65535, &number) < 0))
+    if (port_text &&
+        (port_text[strspn(port_text, "0123456789")] || units_parse_u64(port_text, 0, 65535, &number) < 0))
         return ERR_SYNTAX;
     memcpy(host, start, len);
     host[len] = '\0';

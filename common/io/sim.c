@@ -67,7 +67,8 @@ void sim_trace_note(struct sim_world *world, const void *bytes, size_t len)
     const uint8_t *p = bytes;
     sim_mix(world, len);
     while (len > 0) {
-        /* Eight bytes at a time, low byte first whatever the machine, so that hashes agree between machines. */
+        /* Eight bytes at a time, low byte first whatever the machine, so that hashes agree between machines.
+         */
         uint64_t word = 0;
         const size_t step = len < 8 ? len : 8;
         for (size_t i = 0; i < step; i++)
@@ -109,7 +110,8 @@ static void sim_env_free(void *ctx, void *ptr)
     env_free(((struct sim_world *)ctx)->heap, ptr);
 }
 
-static size_t sim_env_hash(void *ctx, enum hash_alg alg, const struct bytes *parts, size_t count, uint8_t *out)
+static size_t sim_env_hash(void *ctx, enum hash_alg alg, const struct bytes *parts, size_t count,
+                           uint8_t *out)
 {
     const struct env *heap = ((struct sim_world *)ctx)->heap;
     return heap->hash(heap->ctx, alg, parts, count, out);
@@ -137,7 +139,8 @@ static struct sim_handle *sim_handle_at(struct sim_world *world, io_handle handl
     const uint32_t place = (uint32_t)handle & (SIM_HANDLE_MAX - 1);
     assert(handle >= 0 && place < world->handle_count);
     struct sim_handle *at = &world->handles[place];
-    assert(at->kind != SIM_FREE && at->generation == (uint32_t)(handle >> SIM_HANDLE_BITS)); /* else used after close */
+    assert(at->kind != SIM_FREE &&
+           at->generation == (uint32_t)(handle >> SIM_HANDLE_BITS)); /* else used after close */
     return at;
 }
 
@@ -210,7 +213,8 @@ static void sim_event_set(struct sim_io *self, struct sim_event *event, uint64_t
     if (event->scheduled)
         heap_remove(&self->events, &event->node);
     event->scheduled = true;
-    /* Everything takes time, if only a nanosecond: else a busy pair of ios without delays would stop the clock. */
+    /* Everything takes time, if only a nanosecond: else a busy pair of ios without delays would stop the
+     * clock. */
     heap_insert(&self->events, &event->node, due_ns > self->world->now_ns ? due_ns : self->world->now_ns + 1);
 }
 
@@ -360,7 +364,8 @@ static void sim_run(struct io *io, uint64_t until_ns)
             uint64_t due_ns = world->ios[i] ? sim_next_due(world->ios[i]) : UINT64_MAX;
             next_ns = due_ns < next_ns ? due_ns : next_ns;
         }
-        /* Nothing before the limit, or nothing at all: a real reactor would sleep until then (or for ever: return). */
+        /* Nothing before the limit, or nothing at all: a real reactor would sleep until then (or for ever:
+         * return). */
         if (next_ns > until_ns || next_ns == UINT64_MAX) {
             world->now_ns = until_ns == UINT64_MAX ? world->now_ns : until_ns;
             break;
@@ -410,7 +415,8 @@ static void sim_detach(struct io *io, io_handle sock)
 
 static int sim_attach(struct io *io, io_handle sock)
 {
-    (void)sim_handle_get(sim_world_of(io), sock, SIM_SOCKET); /* a socket belongs to the world, not to an io */
+    (void)sim_handle_get(sim_world_of(io), sock,
+                         SIM_SOCKET); /* a socket belongs to the world, not to an io */
     return 0;
 }
 
@@ -468,7 +474,8 @@ int sim_io_new(struct sim_world *world, struct io **out)
     return 0;
 }
 
-int sim_world_new(const struct env *heap, uint64_t seed, const struct sim_options *options, struct sim_world **out)
+int sim_world_new(const struct env *heap, uint64_t seed, const struct sim_options *options,
+                  struct sim_world **out)
 {
     struct sim_world *world = env_alloc(heap, sizeof(*world));
     if (!world)

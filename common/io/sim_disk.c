@@ -1,5 +1,6 @@
-/* The simulated disk: sparse files by path, in memory. An operation takes effect as a whole at the moment in which it
- * completes; operations overtake one another as the seed likes. A failed write has been applied or not: both happen. */
+/* The simulated disk: sparse files by path, in memory. An operation takes effect as a whole at the moment in
+ * which it completes; operations overtake one another as the seed likes. A failed write has been applied or
+ * not: both happen. */
 #include <assert.h>
 #include <string.h>
 
@@ -14,10 +15,10 @@ struct sim_page {
 };
 
 struct sim_file {
-    struct list_node node;     /* in world->files while it has a name */
-    char *path;                /* owned */
-    uint64_t size;             /* bytes */
-    uint32_t opens;            /* freed when no name and no open is left */
+    struct list_node node; /* in world->files while it has a name */
+    char *path;            /* owned */
+    uint64_t size;         /* bytes */
+    uint32_t opens;        /* freed when no name and no open is left */
     uint32_t shared_locks;
     bool exclusive_lock;
     struct sim_page **buckets; /* owned; bucket_count is a power of two or 0 */
@@ -89,7 +90,8 @@ static bool page_ensure(struct sim_world *world, struct sim_file *file, uint64_t
     return true;
 }
 
-/* Frees the pages first .. last - 1, whichever way is shorter: by number or by walking over all that exist. */
+/* Frees the pages first .. last - 1, whichever way is shorter: by number or by walking over all that exist.
+ */
 static void pages_drop(struct sim_world *world, struct sim_file *file, uint64_t first, uint64_t last)
 {
     if (first >= last || file->page_count == 0)
@@ -226,7 +228,8 @@ static int64_t disk_apply(struct sim_world *world, struct sim_open *open, const 
     if (op->type == IO_OP_PWRITE)
         return disk_write(world, file, op);
     if (op->offset < file->size)
-        file_clear(world, file, op->offset, op->len < file->size - op->offset ? op->len : file->size - op->offset);
+        file_clear(world, file, op->offset,
+                   op->len < file->size - op->offset ? op->len : file->size - op->offset);
     return 0;
 }
 

@@ -1,14 +1,14 @@
 /* The simulated world's inside, shared by sim.c (world, clock, posts), sim_net.c and sim_disk.c. Portable.
  *
- * Whatever happens to an io is an event in that io's heap: an operation that is due to be tried, or a post. An
- * operation takes effect when its event runs in its own io's turn, never when it is submitted. */
+ * Whatever happens to an io is an event in that io's heap: an operation that is due to be tried, or a post.
+ * An operation takes effect when its event runs in its own io's turn, never when it is submitted. */
 #ifndef LUNETTE_IO_SIM_INTERNAL_H
 #define LUNETTE_IO_SIM_INTERNAL_H
 
 #include "common/io/io_backend.h"
 #include "common/io/sim.h"
 
-#define SIM_IO_MAX 256u      /* ios that one world can have over its life */
+#define SIM_IO_MAX  256u       /* ios that one world can have over its life */
 #define SIM_OUTSIDE SIM_IO_MAX /* sender number of code that runs in no io's turn */
 
 struct __attribute__((may_alias)) sim_event {
@@ -55,7 +55,7 @@ struct sim_world {
     uint64_t hash;
     struct sim_io *ios[SIM_IO_MAX];
     uint32_t io_count;
-    uint32_t current; /* whose turn it is, or SIM_OUTSIDE */
+    uint32_t current;           /* whose turn it is, or SIM_OUTSIDE */
     struct sim_handle *handles; /* owned */
     uint32_t handle_count;
     struct list_node listeners; /* struct sim_listener */
@@ -89,7 +89,8 @@ void sim_mix(struct sim_world *world, uint64_t word); /* into the trace hash */
 void sim_schedule(struct io_op *op, uint64_t due_ns);
 void sim_deliver(struct io_op *op, int64_t result);
 int sim_handle_new(struct sim_world *world, enum sim_kind kind, void *object, io_handle *out);
-void *sim_handle_get(struct sim_world *world, io_handle handle, enum sim_kind kind); /* asserts that it is one */
+void *sim_handle_get(struct sim_world *world, io_handle handle,
+                     enum sim_kind kind); /* asserts that it is one */
 enum sim_kind sim_handle_kind(struct sim_world *world, io_handle handle);
 void sim_handle_drop(struct sim_world *world, io_handle handle);
 
@@ -97,7 +98,8 @@ void sim_handle_drop(struct sim_world *world, io_handle handle);
 
 void sim_net_submit(struct sim_world *world, struct io_op *op);
 void sim_net_try(struct sim_world *world, struct io_op *op); /* the op's event is due */
-int sim_net_listen(struct io *io, const struct io_addr *addr, int backlog, io_handle *out, struct io_addr *bound);
+int sim_net_listen(struct io *io, const struct io_addr *addr, int backlog, io_handle *out,
+                   struct io_addr *bound);
 int sim_net_local_addr(struct io *io, io_handle sock, struct io_addr *out);
 int sim_net_peer_addr(struct io *io, io_handle sock, struct io_addr *out);
 void sim_net_shutdown(struct io *io, io_handle sock);

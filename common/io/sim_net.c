@@ -1,8 +1,9 @@
-/* The simulated network: listeners, connections, and in each direction a queue of segments with arrival times.
+/* The simulated network: listeners, connections, and in each direction a queue of segments with arrival
+ * times.
  *
- * Bytes never overtake one another within a direction; everything else (when they arrive, how they are merged or cut,
- * how much fits into the window, where a connection breaks) is the seed's choice. As in a real kernel, bytes that have
- * arrived can still be read after the reset that followed them. */
+ * Bytes never overtake one another within a direction; everything else (when they arrive, how they are merged
+ * or cut, how much fits into the window, where a connection breaks) is the seed's choice. As in a real
+ * kernel, bytes that have arrived can still be read after the reset that followed them. */
 #include <assert.h>
 #include <string.h>
 
@@ -25,8 +26,8 @@ struct sim_segment {
 /* Bytes on their way to one end. */
 struct sim_pipe {
     struct list_node segments;
-    uint64_t bytes;          /* in segments */
-    uint64_t window;         /* most of them */
+    uint64_t bytes;  /* in segments */
+    uint64_t window; /* most of them */
     uint64_t last_arrival_ns;
     bool fin, reset;         /* come after all segments */
     uint64_t end_arrival_ns; /* of fin or reset */
@@ -35,9 +36,9 @@ struct sim_pipe {
 struct sim_end {
     struct sim_conn *conn;
     io_handle handle;
-    bool open;     /* not closed by its owner */
-    bool shut;     /* io_shutdown was called */
-    bool reset;    /* broken: everything fails at once */
+    bool open;  /* not closed by its owner */
+    bool shut;  /* io_shutdown was called */
+    bool reset; /* broken: everything fails at once */
     struct io_op *in, *out;
     struct io_addr local;
     struct sim_pipe pipe; /* towards this end */
@@ -192,8 +193,8 @@ static void end_init(struct sim_world *world, struct sim_end *end, struct sim_co
     list_init(&end->pipe.segments);
     end->pipe.window = SIM_WINDOW_PLAIN;
     if (world->options.split)
-        end->pipe.window = UINT64_C(1)
-                           << (SIM_WINDOW_SHIFT_MIN + sim_below(world, SIM_WINDOW_SHIFT_MAX - SIM_WINDOW_SHIFT_MIN));
+        end->pipe.window = UINT64_C(1) << (SIM_WINDOW_SHIFT_MIN +
+                                           sim_below(world, SIM_WINDOW_SHIFT_MAX - SIM_WINDOW_SHIFT_MIN));
 }
 
 /* Both handles exist from the start, so accepting cannot fail for want of one. */
@@ -359,8 +360,8 @@ static void try_send(struct sim_world *world, struct sim_end *end)
     struct sim_end *peer = peer_of(end);
     const uint64_t total = io_vec_bytes(op->vec, op->vec_count);
     const uint64_t room = peer->pipe.window > peer->pipe.bytes ? peer->pipe.window - peer->pipe.bytes : 0;
-    const bool broken = end->reset || !peer->open ||
-                        (end->pipe.reset && end->pipe.end_arrival_ns <= world->now_ns);
+    const bool broken =
+        end->reset || !peer->open || (end->pipe.reset && end->pipe.end_arrival_ns <= world->now_ns);
     if (sim_state_of(op)->cancelled) {
         settle(&end->out, ERR_CANCELLED);
     } else if (end->shut) {
@@ -515,7 +516,8 @@ void sim_net_submit(struct sim_world *world, struct io_op *op)
 
 /* ---- listeners and names ---- */
 
-int sim_net_listen(struct io *io, const struct io_addr *addr, int backlog, io_handle *out, struct io_addr *bound)
+int sim_net_listen(struct io *io, const struct io_addr *addr, int backlog, io_handle *out,
+                   struct io_addr *bound)
 {
     struct sim_world *world = sim_world_of(io);
     struct io_addr real = *addr;

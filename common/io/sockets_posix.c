@@ -20,7 +20,9 @@ socklen_t sock_addr_put(const struct io_addr *addr, union sock_addr *out)
     }
     if (addr->family == 6) {
         struct sockaddr_in6 in = {
-            .sin6_family = AF_INET6, .sin6_port = htons(addr->port), .sin6_scope_id = addr->scope,
+            .sin6_family = AF_INET6,
+            .sin6_port = htons(addr->port),
+            .sin6_scope_id = addr->scope,
         };
         memcpy(&in.sin6_addr, addr->ip, 16);
         memcpy(out, &in, sizeof(in));
@@ -54,7 +56,8 @@ bool sock_addr_get(const union sock_addr *from, struct io_addr *out)
 
 void sock_set_no_delay(int fd)
 {
-    /* Output is batched once per turn already; Nagle would only hold back the last piece. Failing costs latency. */
+    /* Output is batched once per turn already; Nagle would only hold back the last piece. Failing costs
+     * latency. */
     const int on = 1;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }

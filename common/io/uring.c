@@ -1,11 +1,13 @@
 /* The io_uring backend.
  *
- * Operations queue up on a list and become submission entries at the start of the next turn, in one io_uring_enter
- * that also waits; so nothing enters the kernel outside io_run, and a full ring only means one more enter.
+ * Operations queue up on a list and become submission entries at the start of the next turn, in one
+ * io_uring_enter that also waits; so nothing enters the kernel outside io_run, and a full ring only means one
+ * more enter.
  *
- * recv_any must hold no chunk while it waits, and the pool is not the kernel's: it polls, then takes a chunk and
- * receives with a plain system call. A ring of provided buffers would save that call but would keep chunks lent for as long as
- * any receive is armed, for every pool. A socket whose last receive filled its chunk skips the poll. */
+ * recv_any must hold no chunk while it waits, and the pool is not the kernel's: it polls, then takes a chunk
+ * and receives with a plain system call. A ring of provided buffers would save that call but would keep
+ * chunks lent for as long as any receive is armed, for every pool. A socket whose last receive filled its
+ * chunk skips the poll. */
 #include <assert.h>
 #include <errno.h>
 #include <liburing.h>
@@ -121,8 +123,8 @@ static void uring_prepare_accept(struct io_op *op, struct io_uring_sqe *sqe)
     struct uring_op *state = state_of(op);
     memset(&state->peer, 0, sizeof(state->peer));
     state->peer.name_len = sizeof(state->peer.name);
-    io_uring_prep_accept(sqe, (int)op->handle, (struct sockaddr *)(void *)&state->peer.name, &state->peer.name_len,
-                         SOCK_CLOEXEC);
+    io_uring_prep_accept(sqe, (int)op->handle, (struct sockaddr *)(void *)&state->peer.name,
+                         &state->peer.name_len, SOCK_CLOEXEC);
 }
 
 /* One submission entry for op. The vectors are the owner's own: io_vec has the layout of iovec. */
@@ -160,7 +162,8 @@ static void uring_prepare(struct io_op *op, struct io_uring_sqe *sqe)
     io_uring_sqe_set_data64(sqe, (uintptr_t)op);
 }
 
-/* Turns everything that waits on the lists into submission entries; what finds no place stays for the next turn. */
+/* Turns everything that waits on the lists into submission entries; what finds no place stays for the next
+ * turn. */
 static void uring_fill_ring(struct uring_io *self)
 {
     struct io_uring_sqe *sqe;
@@ -169,7 +172,8 @@ static void uring_fill_ring(struct uring_io *self)
         io_uring_sqe_set_data64(sqe, TAG_WAKE);
         self->wake_armed = true;
     }
-    /* Cancels first: an op that is submitted again later must not be hit by the cancel of its earlier life. */
+    /* Cancels first: an op that is submitted again later must not be hit by the cancel of its earlier life.
+     */
     while (!list_empty(&self->cancels) && (sqe = uring_sqe(self))) {
         struct io_op *op = list_entry(list_pop_front(&self->cancels), struct io_op, node);
         io_uring_prep_cancel64(sqe, (uintptr_t)op, 0);
@@ -236,7 +240,8 @@ static void uring_accepted(struct uring_io *self, struct io_op *op, int fd)
     uring_settle(self, op, result);
 }
 
-/* The ring may transfer less than asked in the middle of a file; a pool thread then does the whole again (harmless). */
+/* The ring may transfer less than asked in the middle of a file; a pool thread then does the whole again
+ * (harmless). */
 static void uring_file_done(struct uring_io *self, struct io_op *op, int res)
 {
     bool transfer = op->type == IO_OP_PREAD || op->type == IO_OP_PWRITE;
@@ -257,7 +262,8 @@ static void uring_op_done(struct uring_io *self, struct io_op *op, int res)
     list_remove(&op->node); /* from cancels: too late, it is done */
     if (io_op_is_file(op))
         uring_file_done(self, op, res);
-    else if (res == -EINTR || res == -EAGAIN || (op->type == IO_OP_ACCEPT && res < 0 && sock_accept_again(-res)))
+    else if (res == -EINTR || res == -EAGAIN ||
+             (op->type == IO_OP_ACCEPT && res < 0 && sock_accept_again(-res)))
         uring_again(self, op);
     else if (res < 0)
         uring_settle(self, op, err_from_errno(-res));
@@ -269,11 +275,13 @@ static void uring_op_done(struct uring_io *self, struct io_op *op, int res)
         uring_settle(self, op, op->type == IO_OP_CONNECT ? op->handle : res);
 }
 
-/* Hands out the completions. The entry is given back before the done function runs, which may submit at will. */
+/* Hands out the completions. The entry is given back before the done function runs, which may submit at will.
+ */
 static void uring_reap(struct uring_io *self)
 {
     struct io_uring_cqe *cqe;
-    /* Only as many as there are now, so that completions that keep coming cannot keep the turn from ending. */
+    /* Only as many as there are now, so that completions that keep coming cannot keep the turn from ending.
+     */
     unsigned left = io_uring_cq_ready(&self->ring);
     for (; left > 0 && io_uring_peek_cqe(&self->ring, &cqe) == 0; left--) {
         uint64_t tag = cqe->user_data;
@@ -317,8 +325,8 @@ static void uring_enter(struct uring_io *self, uint64_t wait_ns)
                                           .tv_nsec = (long long)(wait_ns % URING_NS_PER_S)};
         done = io_uring_submit_and_wait_timeout(&self->ring, &cqe, 1, &limit, NULL);
     }
-    /* EBUSY, EAGAIN: reap first, what was not taken is submitted in the next turn. EEXIST: the ring belongs to another
-     * thread, which would be a bug of the caller's. */
+    /* EBUSY, EAGAIN: reap first, what was not taken is submitted in the next turn. EEXIST: the ring belongs
+     * to another thread, which would be a bug of the caller's. */
     assert(done != -EEXIST && done != -EBADF && done != -EBADFD && done != -EINVAL && done != -EFAULT);
     (void)done;
 }
@@ -445,7 +453,8 @@ static void uring_pool_done(struct io_op *op, int64_t result)
 
 /* ---- sockets and files ---- */
 
-static int uring_listen(struct io *io, const struct io_addr *addr, int backlog, io_handle *out, struct io_addr *bound)
+static int uring_listen(struct io *io, const struct io_addr *addr, int backlog, io_handle *out,
+                        struct io_addr *bound)
 {
     int fd;
     struct io_addr real;
@@ -502,7 +511,8 @@ static void uring_close(struct io *io, io_handle handle)
     close((int)handle);
 }
 
-static int uring_file_open(struct io *io, const char *path, unsigned flags, io_handle *out, struct io_file_info *info)
+static int uring_file_open(struct io *io, const char *path, unsigned flags, io_handle *out,
+                           struct io_file_info *info)
 {
     (void)io;
     int fd;

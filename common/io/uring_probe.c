@@ -1,12 +1,14 @@
-/* A version number says little: containers forbid io_uring by seccomp (all of it or single calls), administrators by
- * sysctl, distributions backport. So each set of features is tried with a ring of its own and a NOP. */
+/* A version number says little: containers forbid io_uring by seccomp (all of it or single calls),
+ * administrators by sysctl, distributions backport. So each set of features is tried with a ring of its own
+ * and a NOP. */
 #include <liburing.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/io/uring_probe.h"
 
-/* LUNETTE_URING_FEATURES: names of the optional features to use, separated by commas; unset: all; "none": none. */
+/* LUNETTE_URING_FEATURES: names of the optional features to use, separated by commas; unset: all; "none":
+ * none. */
 static bool uring_feature_wanted(const char *name)
 {
     const char *list = getenv("LUNETTE_URING_FEATURES");
@@ -22,12 +24,14 @@ static bool uring_feature_wanted(const char *name)
     return false;
 }
 
-/* The operations that this backend submits. All exist since 5.6; asked because a kernel may be configured without. */
+/* The operations that this backend submits. All exist since 5.6; asked because a kernel may be configured
+ * without. */
 static bool uring_has_opcodes(struct io_uring *ring)
 {
-    static const int needed[] = {IORING_OP_NOP,   IORING_OP_READV,    IORING_OP_WRITEV,  IORING_OP_FSYNC,
-                                 IORING_OP_POLL_ADD, IORING_OP_SENDMSG,  IORING_OP_RECVMSG, IORING_OP_ACCEPT,
-                                 IORING_OP_CONNECT,  IORING_OP_FALLOCATE, IORING_OP_ASYNC_CANCEL};
+    static const int needed[] = {IORING_OP_NOP,       IORING_OP_READV,       IORING_OP_WRITEV,
+                                 IORING_OP_FSYNC,     IORING_OP_POLL_ADD,    IORING_OP_SENDMSG,
+                                 IORING_OP_RECVMSG,   IORING_OP_ACCEPT,      IORING_OP_CONNECT,
+                                 IORING_OP_FALLOCATE, IORING_OP_ASYNC_CANCEL};
     struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
     if (!probe)
         return false;
@@ -38,15 +42,16 @@ static bool uring_has_opcodes(struct io_uring *ring)
     return all;
 }
 
-/* A set-up that succeeds may still be useless (a seccomp filter may forbid io_uring_enter alone): runs a NOP. */
+/* A set-up that succeeds may still be useless (a seccomp filter may forbid io_uring_enter alone): runs a NOP.
+ */
 static bool uring_probe(unsigned setup_flags)
 {
     struct io_uring ring;
     struct io_uring_params params = {.flags = setup_flags};
     if (io_uring_queue_init_params(4, &ring, &params) < 0)
         return false;
-    /* EXT_ARG: waiting with a limit in the same call. NODROP: completions beyond the queue's size are kept. FAST_POLL:
-     * a receive that has to wait costs no kernel thread. */
+    /* EXT_ARG: waiting with a limit in the same call. NODROP: completions beyond the queue's size are kept.
+     * FAST_POLL: a receive that has to wait costs no kernel thread. */
     bool works = (params.features & IORING_FEAT_EXT_ARG) && (params.features & IORING_FEAT_NODROP) &&
                  (params.features & IORING_FEAT_FAST_POLL) && uring_has_opcodes(&ring);
     struct io_uring_sqe *sqe = works ? io_uring_get_sqe(&ring) : NULL;
@@ -54,7 +59,8 @@ static bool uring_probe(unsigned setup_flags)
         struct io_uring_cqe *cqe;
         struct __kernel_timespec limit = {.tv_sec = 1};
         io_uring_prep_nop(sqe);
-        works = io_uring_submit_and_wait_timeout(&ring, &cqe, 1, &limit, NULL) >= 0 && io_uring_cq_ready(&ring) == 1;
+        works = io_uring_submit_and_wait_timeout(&ring, &cqe, 1, &limit, NULL) >= 0 &&
+                io_uring_cq_ready(&ring) == 1;
     }
     io_uring_queue_exit(&ring);
     return works;
@@ -65,8 +71,8 @@ bool uring_choose_flags(unsigned *out)
 {
     const bool single = uring_feature_wanted("single"), defer = uring_feature_wanted("defer"),
                coop = uring_feature_wanted("coop");
-    /* Best first. Deferred: completions are made in our own wait, never in the middle of our work; cooperative: at
-     * least without interrupting it. */
+    /* Best first. Deferred: completions are made in our own wait, never in the middle of our work;
+     * cooperative: at least without interrupting it. */
     const struct {
         bool wanted;
         unsigned flags;

@@ -4,10 +4,11 @@
 
 #include <stdbool.h>
 
-/* The set-up flags of the best set of optional features that works here and is wanted; false when not even the plain
- * ring does. LUNETTE_URING_FEATURES in the environment names the features that may be used, separated by commas:
- * "single" (single issuer), "defer" (deferred task work, needs single), "coop" (cooperative task work). Unset: all;
- * "none": none, which is how a test walks the ways of an older kernel. */
+/* The set-up flags of the best set of optional features that works here and is wanted; false when not even
+ * the plain ring does. LUNETTE_URING_FEATURES in the environment names the features that may be used,
+ * separated by commas: "single" (single issuer), "defer" (deferred task work, needs single), "coop"
+ * (cooperative task work). Unset: all; "none": none, which is how a test walks the ways of an older kernel.
+ */
 bool uring_choose_flags(unsigned *out);
 
 #endif

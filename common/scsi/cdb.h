@@ -1,5 +1,6 @@
-/* The CDB codec: commands and their fields by name (cdb_def.h). It knows layouts (SPC-4, SBC-3), not meanings: ranges, what
- * a device supports and what happens are the device server's and the initiator's business. */
+/* The CDB codec: commands and their fields by name (cdb_def.h). It knows layouts (SPC-4, SBC-3), not
+ * meanings: ranges, what a device supports and what happens are the device server's and the initiator's
+ * business. */
 #ifndef LUNETTE_SCSI_CDB_H
 #define LUNETTE_SCSI_CDB_H
 
@@ -44,9 +45,9 @@ struct cdb_def {
 
 extern const struct cdb_def cdb_defs[CDB_COMMAND_COUNT]; /* indexed by enum cdb_command */
 
-/* The definition for a CDB's opcode and service action, in constant time for commands without service actions; NULL:
- * unknown. `opcode_known` (may be NULL) tells an unknown service action of a known opcode. Reads bytes[0] and, for service
- * actions, bytes[1]: len must be at least 1. */
+/* The definition for a CDB's opcode and service action, in constant time for commands without service
+ * actions; NULL: unknown. `opcode_known` (may be NULL) tells an unknown service action of a known opcode.
+ * Reads bytes[0] and, for service actions, bytes[1]: len must be at least 1. */
 const struct cdb_def *cdb_find(const uint8_t *bytes, size_t len, bool *opcode_known);
 /* By numbers; service_action CDB_NO_SA for commands without. */
 const struct cdb_def *cdb_find_code(uint8_t opcode, int service_action);
@@ -62,25 +63,29 @@ struct cdb_value {
     enum cdb_field_id id;
     uint64_t value;
 };
-/* Builds a CDB of the command with these fields, all others zero. Returns its length, or 0 when a value does not fit. */
-size_t cdb_build(enum cdb_command command, const struct cdb_value *values, size_t count, uint8_t out[CDB_LEN_MAX]);
-#define CDB_BUILD(command, out, ...)                                                                                 \
-    cdb_build(command, (const struct cdb_value[]){__VA_ARGS__},                                                      \
+/* Builds a CDB of the command with these fields, all others zero. Returns its length, or 0 when a value does
+ * not fit. */
+size_t cdb_build(enum cdb_command command, const struct cdb_value *values, size_t count,
+                 uint8_t out[CDB_LEN_MAX]);
+#define CDB_BUILD(command, out, ...)                                                                         \
+    cdb_build(command, (const struct cdb_value[]){__VA_ARGS__},                                              \
               sizeof((const struct cdb_value[]){__VA_ARGS__}) / sizeof(struct cdb_value), out)
-/* Shortest usual form for block I/O: the 10-byte command when it can hold LBA and count, else the 16-byte one. */
+/* Shortest usual form for block I/O: the 10-byte command when it can hold LBA and count, else the 16-byte
+ * one. */
 size_t cdb_build_read(uint64_t lba, uint32_t blocks, bool fua, uint8_t out[CDB_LEN_MAX]);
 size_t cdb_build_write(uint64_t lba, uint32_t blocks, bool fua, uint8_t out[CDB_LEN_MAX]);
 
 /* READ(6) and WRITE(6) write 256 blocks as 0; every other command means what it says. */
 uint32_t cdb_blocks(const struct cdb_def *def, const uint8_t *bytes);
 
-/* CDB usage data of REPORT SUPPORTED OPERATION CODES: def->len bytes; byte 0 is the opcode, a service action stands with
- * its value, every other meaningful bit is set. */
+/* CDB usage data of REPORT SUPPORTED OPERATION CODES: def->len bytes; byte 0 is the opcode, a service action
+ * stands with its value, every other meaningful bit is set. */
 void cdb_usage(const struct cdb_def *def, uint8_t out[CDB_LEN_MAX]);
 /* The first bit that is set but belongs to no field, meaningful or ignored. False: none. *bit is 7..0. */
 bool cdb_reserved_bit(const struct cdb_def *def, const uint8_t *bytes, uint16_t *byte, uint8_t *bit);
 
-/* "READ(10)", also of opcodes that the codec cannot encode; "opcode XXh" text is the caller's when NULL comes back. */
+/* "READ(10)", also of opcodes that the codec cannot encode; "opcode XXh" text is the caller's when NULL comes
+ * back. */
 const char *cdb_opcode_name(uint8_t opcode, int service_action);
 /* One line: name and every non-zero field. */
 void cdb_describe(const uint8_t *bytes, size_t len, char *buf, size_t buf_len);

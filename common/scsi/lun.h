@@ -9,8 +9,9 @@
 #define LUN_NUMBER_MAX        16383u                       /* flat space addressing ends here */
 #define LUN_WELL_KNOWN_REPORT UINT64_C(0xc101000000000000) /* the REPORT LUNS well-known logical unit */
 
-/* Single-level LUNs in peripheral (bus 0), flat and extended flat (3-byte) addressing. False: any other form, or anything in
- * the lower levels. *well_known is set for the REPORT LUNS well-known LU, then *number is 0. */
+/* Single-level LUNs in peripheral (bus 0), flat and extended flat (3-byte) addressing. False: any other form,
+ * or anything in the lower levels. *well_known is set for the REPORT LUNS well-known LU, then *number is 0.
+ */
 bool lun_decode(uint64_t field, uint16_t *number, bool *well_known);
 /* Peripheral addressing below 256, flat from there: what initiators expect most widely. */
 uint64_t lun_encode(uint16_t number);

@@ -1,4 +1,5 @@
-/* Sense data (SPC-4 4.5), fixed and descriptor format, and the names of statuses, sense keys and additional sense codes. */
+/* Sense data (SPC-4 4.5), fixed and descriptor format, and the names of statuses, sense keys and additional
+ * sense codes. */
 #ifndef LUNETTE_SCSI_SENSE_H
 #define LUNETTE_SCSI_SENSE_H
 
@@ -7,14 +8,14 @@
 #include <stdint.h>
 
 enum scsi_status { /* SAM-5 5.3 */
-    SCSI_STATUS_GOOD = 0x00,
-    SCSI_STATUS_CHECK_CONDITION = 0x02,
-    SCSI_STATUS_CONDITION_MET = 0x04,
-    SCSI_STATUS_BUSY = 0x08,
-    SCSI_STATUS_RESERVATION_CONFLICT = 0x18,
-    SCSI_STATUS_TASK_SET_FULL = 0x28,
-    SCSI_STATUS_ACA_ACTIVE = 0x30,
-    SCSI_STATUS_TASK_ABORTED = 0x40
+                   SCSI_STATUS_GOOD = 0x00,
+                   SCSI_STATUS_CHECK_CONDITION = 0x02,
+                   SCSI_STATUS_CONDITION_MET = 0x04,
+                   SCSI_STATUS_BUSY = 0x08,
+                   SCSI_STATUS_RESERVATION_CONFLICT = 0x18,
+                   SCSI_STATUS_TASK_SET_FULL = 0x28,
+                   SCSI_STATUS_ACA_ACTIVE = 0x30,
+                   SCSI_STATUS_TASK_ABORTED = 0x40
 };
 
 enum sense_key {
@@ -71,7 +72,7 @@ enum sense_code {
 };
 
 struct scsi_sense {
-    bool deferred; /* 71h, 73h */
+    bool deferred;   /* 71h, 73h */
     bool descriptor; /* set by sense_parse: which format it was */
     uint8_t key, asc, ascq;
     bool filemark, eom, ili;
@@ -89,14 +90,16 @@ struct scsi_sense {
 
 /* A sense with key and code, nothing else. */
 struct scsi_sense sense_make(enum sense_key key, enum sense_code code);
-/* SKS field pointer: the first byte (and bit 7..0, or -1) of a wrong field in the CDB or in the parameter list. */
+/* SKS field pointer: the first byte (and bit 7..0, or -1) of a wrong field in the CDB or in the parameter
+ * list. */
 void sense_point(struct scsi_sense *sense, bool in_cdb, uint16_t byte, int bit);
 bool sense_pointer(const struct scsi_sense *sense, bool *in_cdb, uint16_t *byte, int *bit);
 
-/* Bytes written, at most SENSE_BUILD_MAX. Fixed format cannot hold INFORMATION above 32 bits: it then leaves VALID at 0, so
- * callers choose descriptor format for such a sense. */
+/* Bytes written, at most SENSE_BUILD_MAX. Fixed format cannot hold INFORMATION above 32 bits: it then leaves
+ * VALID at 0, so callers choose descriptor format for such a sense. */
 size_t sense_build(const struct scsi_sense *sense, bool descriptor, uint8_t out[SENSE_BUILD_MAX]);
-/* False when it is no sense data at all (response code, or shorter than the key). Cut data is read as far as it goes. */
+/* False when it is no sense data at all (response code, or shorter than the key). Cut data is read as far as
+ * it goes. */
 bool sense_parse(const uint8_t *data, size_t len, struct scsi_sense *out);
 
 struct sense_asc_row {

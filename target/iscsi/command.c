@@ -1,5 +1,6 @@
-/* Requests of the full feature phase: what is wrong with them, whose turn it is (CmdSN), and who carries them out. A
- * request that is rejected has not been received: its CmdSN stays due (R7143-7.3-04), so all checks come first. */
+/* Requests of the full feature phase: what is wrong with them, whose turn it is (CmdSN), and who carries them
+ * out. A request that is rejected has not been received: its CmdSN stays due (R7143-7.3-04), so all checks
+ * come first. */
 #include "target/iscsi/conn_internal.h"
 
 #define AHS_EXTENDED_CDB 1 /* R7143-11.2.2.1-01 */
@@ -51,7 +52,8 @@ static bool parse_ahs(const uint8_t *ahs, uint32_t len, struct command_ahs *out)
 
 /* ---- SCSI Command ---- */
 
-static enum reject_reason check_scsi(const struct tgt_session *s, const struct framer_pdu *pdu, const char **why)
+static enum reject_reason check_scsi(const struct tgt_session *s, const struct framer_pdu *pdu,
+                                     const char **why)
 {
     struct pdu_scsi_command cmd;
     struct command_ahs ahs;
@@ -72,8 +74,8 @@ static enum reject_reason check_scsi(const struct tgt_session *s, const struct f
     return *why ? REJECT_FIELD : REJECT_NONE;
 }
 
-/* The first burst: what comes with the command, and what is announced to follow. Wrong ones end the command, but only
- * when the data that is on its way has been taken off the wire. */
+/* The first burst: what comes with the command, and what is announced to follow. Wrong ones end the command,
+ * but only when the data that is on its way has been taken off the wire. */
 static void first_burst(struct tgt_task *task, const struct pdu_scsi_command *cmd, struct slice *data)
 {
     struct tgt_session *s = task->session;
@@ -115,8 +117,8 @@ static void fill(struct tgt_task *task, const struct pdu_scsi_command *cmd, cons
     task->read = cmd->read;
     task->write = cmd->write;
     task->edtl = cmd->expected_data_transfer_length;
-    /* Data direction bits with no length announce nothing (R7143-11.3.1-05); of a bidirectional command the header
-     * has the write length (R7143-11.3.4-01). */
+    /* Data direction bits with no length announce nothing (R7143-11.3.1-05); of a bidirectional command the
+     * header has the write length (R7143-11.3.4-01). */
     task->edtl_out = cmd->write ? task->edtl : 0;
     task->edtl_in = !cmd->read ? 0 : cmd->write ? ahs->bidi_len : task->edtl;
     scsi->nexus = &task->session->nexus;
@@ -134,8 +136,8 @@ static void fill(struct tgt_task *task, const struct pdu_scsi_command *cmd, cons
     scsi->owner = task;
 }
 
-static void execute_scsi(struct tgt_conn *conn, const uint8_t *bhs, const uint8_t *ahs_bytes, uint32_t ahs_len,
-                         struct slice *data)
+static void execute_scsi(struct tgt_conn *conn, const uint8_t *bhs, const uint8_t *ahs_bytes,
+                         uint32_t ahs_len, struct slice *data)
 {
     struct tgt_session *s = conn->session;
     struct pdu_scsi_command cmd;
@@ -245,15 +247,15 @@ static void numbered(struct tgt_conn *conn, struct framer_pdu *pdu, uint32_t cmd
         break;
     case SEQUENCE_DROP:
         conn->r->counters.discarded_pdus++;
-        env_trace(conn->env, TRACE_DEBUG, "command.dropped", conn_label(conn), pdu_name(pdu_opcode(pdu->bhs)), cmd_sn,
-                  s->exp_cmd_sn);
+        env_trace(conn->env, TRACE_DEBUG, "command.dropped", conn_label(conn), pdu_name(pdu_opcode(pdu->bhs)),
+                  cmd_sn, s->exp_cmd_sn);
         expect_nothing(s, pdu->bhs);
         break;
     }
 }
 
-/* SCSI commands and task management are limited apart, so that neither shuts out the other (R7143-4.2.2.1-06); other
- * requests are over as soon as they are seen. */
+/* SCSI commands and task management are limited apart, so that neither shuts out the other
+ * (R7143-4.2.2.1-06); other requests are over as soon as they are seen. */
 static bool immediate_full(const struct tgt_session *s, uint8_t opcode)
 {
     if (opcode == PDU_OP_scsi_command)

@@ -1,6 +1,7 @@
-/* What the target engine needs to know about targets, portals and users: an immutable snapshot. The host builds one from
- * its configuration and gives it to every reactor; sessions hold a reference to the snapshot they logged in under and
- * adopt newer ones. The reference count is atomic: snapshots are shared by reactors. */
+/* What the target engine needs to know about targets, portals and users: an immutable snapshot. The host
+ * builds one from its configuration and gives it to every reactor; sessions hold a reference to the snapshot
+ * they logged in under and adopt newer ones. The reference count is atomic: snapshots are shared by reactors.
+ */
 #ifndef LUNETTE_TARGET_ISCSI_CONFIG_H
 #define LUNETTE_TARGET_ISCSI_CONFIG_H
 
@@ -25,26 +26,27 @@ struct tgt_user { /* CHAP credentials; secrets are wiped when the snapshot is fr
     uint32_t mutual_secret_len;
 };
 
-struct tgt_acl { /* one line admits: every condition that is given must hold */
+struct tgt_acl {                  /* one line admits: every condition that is given must hold */
     char initiator[TGT_NAME_MAX]; /* name or pattern with *; "" = any */
     bool has_net;
     struct addr_net net;
 };
 
 struct tgt_portal {
-    struct io_addr listen;    /* real bound address (port filled in); may be a wildcard */
-    char advertise[300];      /* "HOST:PORT" or "[V6]:PORT" to tell initiators; "" = listen, or for a wildcard the address reached */
-    uint16_t group;           /* target portal group tag, >= 1 */
+    struct io_addr listen; /* real bound address (port filled in); may be a wildcard */
+    char advertise[300]; /* "HOST:PORT" or "[V6]:PORT" to tell initiators; "" = listen, or for a wildcard the
+                            address reached */
+    uint16_t group;      /* target portal group tag, >= 1 */
 };
 
 struct tgt_limits {
-    uint32_t connections_max;            /* whole service */
-    uint32_t logins_per_address_max;     /* connections of one address that have not finished login */
+    uint32_t connections_max;        /* whole service */
+    uint32_t logins_per_address_max; /* connections of one address that have not finished login */
     uint64_t login_timeout_ns;
-    uint64_t nop_interval_ns;            /* 0: never ping */
+    uint64_t nop_interval_ns; /* 0: never ping */
     uint64_t nop_timeout_ns;
-    uint32_t command_window;             /* commands a session may have outstanding (MaxCmdSN - ExpCmdSN + 1) */
-    uint32_t text_len_max;               /* bytes of one text negotiation */
+    uint32_t command_window; /* commands a session may have outstanding (MaxCmdSN - ExpCmdSN + 1) */
+    uint32_t text_len_max;   /* bytes of one text negotiation */
 };
 void tgt_limits_default(struct tgt_limits *limits);
 
@@ -76,7 +78,8 @@ struct tgt_config {
 /* An empty snapshot with one reference. All arrays are filled by the host with memory from env. */
 int tgt_config_new(const struct env *env, struct tgt_config **out);
 void tgt_config_ref(struct tgt_config *config);
-void tgt_config_unref(struct tgt_config *config); /* the last one wipes secrets and frees all arrays; NULL is fine */
+void tgt_config_unref(
+    struct tgt_config *config); /* the last one wipes secrets and frees all arrays; NULL is fine */
 /* By name, normalised comparison; NULL when there is none. */
 const struct tgt_target *tgt_config_find(const struct tgt_config *config, const char *name);
 /* May this initiator, from this address, log in to the target (ACL only, not CHAP)? */

@@ -1,6 +1,6 @@
-/* A connection: bytes in through the framer, PDUs to whoever handles them in this state, PDUs out through tx, and the
- * one way to its end. Places lent to the host stay valid until the host gives them back, whatever happens meanwhile:
- * that is why memory is freed in tgt_conn_closed only. */
+/* A connection: bytes in through the framer, PDUs to whoever handles them in this state, PDUs out through tx,
+ * and the one way to its end. Places lent to the host stay valid until the host gives them back, whatever
+ * happens meanwhile: that is why memory is freed in tgt_conn_closed only. */
 #include <assert.h>
 
 #include "common/base/err.h"
@@ -9,13 +9,15 @@
 /* What input means in each state. */
 enum input { INPUT_NONE, INPUT_LOGIN, INPUT_FULL, INPUT_DROP };
 static const enum input conn_input[CONN_STATE_COUNT] = {
-    [CONN_LOGIN] = INPUT_LOGIN, [CONN_PLACING] = INPUT_NONE, [CONN_WAIT_OLD] = INPUT_NONE, [CONN_FULL] = INPUT_FULL,
-    [CONN_LOGOUT] = INPUT_DROP, [CONN_CLOSING] = INPUT_NONE, [CONN_DEAD] = INPUT_NONE,
+    [CONN_LOGIN] = INPUT_LOGIN, [CONN_PLACING] = INPUT_NONE, [CONN_WAIT_OLD] = INPUT_NONE,
+    [CONN_FULL] = INPUT_FULL,   [CONN_LOGOUT] = INPUT_DROP,  [CONN_CLOSING] = INPUT_NONE,
+    [CONN_DEAD] = INPUT_NONE,
 };
 
 /* Which state may follow which: anything else is our own bug. */
 static const uint16_t conn_next[CONN_STATE_COUNT] = {
-    [CONN_LOGIN] = 1u << CONN_PLACING | 1u << CONN_WAIT_OLD | 1u << CONN_FULL | 1u << CONN_CLOSING | 1u << CONN_DEAD,
+    [CONN_LOGIN] =
+        1u << CONN_PLACING | 1u << CONN_WAIT_OLD | 1u << CONN_FULL | 1u << CONN_CLOSING | 1u << CONN_DEAD,
     [CONN_PLACING] = 1u << CONN_LOGIN | 1u << CONN_CLOSING | 1u << CONN_DEAD,
     [CONN_WAIT_OLD] = 1u << CONN_LOGIN | 1u << CONN_CLOSING | 1u << CONN_DEAD,
     [CONN_FULL] = 1u << CONN_LOGOUT | 1u << CONN_CLOSING | 1u << CONN_DEAD,
@@ -68,7 +70,8 @@ int tgt_conn_new(struct tgt_reactor *r, const struct tgt_conn_info *info, struct
     list_init(&conn->close_event.node);
     list_init(&conn->reset_event.node);
     framer_init(&conn->framer, r->pool, TGT_LOGIN_SEGMENT_LEN);
-    conn->framer.max_ahs = 0; /* no login request has one: what is not iSCSI is found out by its first 48 bytes */
+    conn->framer.max_ahs =
+        0; /* no login request has one: what is not iSCSI is found out by its first 48 bytes */
     tx_init(&conn->tx, &r->tx_pool);
     conn->created_ns = env_now(r->env);
     conn->heard_ns = conn->created_ns;
@@ -150,7 +153,8 @@ void tgt_conn_closed(struct tgt_conn *conn)
     list_remove(&conn->read_node);
     struct tgt_session *s = conn->session;
     if (s) {
-        list_for_each_safe(it, &s->tasks) {
+        list_for_each_safe(it, &s->tasks)
+        {
             struct tgt_task *task = list_entry(it, struct tgt_task, node);
             if (task->conn == conn)
                 iscsi_task_orphan(task);
@@ -170,14 +174,16 @@ void tgt_conn_closed(struct tgt_conn *conn)
 
 void conn_kick(struct tgt_conn *conn)
 {
-    if (conn->state != CONN_DEAD && conn->r && !conn->tx_lent && tx_pending(&conn->tx) && !list_linked(&conn->send_node))
+    if (conn->state != CONN_DEAD && conn->r && !conn->tx_lent && tx_pending(&conn->tx) &&
+        !list_linked(&conn->send_node))
         list_push_back(&conn->r->to_send, &conn->send_node);
 }
 
 bool conn_send(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data, uint32_t *done_count)
 {
     bool dead = conn->state == CONN_DEAD || conn->doomed;
-    if (dead || tx_add(&conn->tx, bhs, NULL, 0, data, done_count) != 0) { /* R7143-11.2-02: no AHS in responses */
+    if (dead ||
+        tx_add(&conn->tx, bhs, NULL, 0, data, done_count) != 0) { /* R7143-11.2-02: no AHS in responses */
         conn->doomed = true;
         if (data)
             slice_release(data);
@@ -217,7 +223,8 @@ void conn_sweep(struct tgt_conn *conn)
     struct tgt_session *s = conn->session;
     if (!s)
         return;
-    list_for_each_safe(it, &s->tasks) {
+    list_for_each_safe(it, &s->tasks)
+    {
         struct tgt_task *task = list_entry(it, struct tgt_task, node);
         if (task->conn == conn) {
             data_in_sweep(task);
@@ -352,7 +359,8 @@ static void on_pdu(struct tgt_conn *conn, struct framer_pdu *pdu)
     }
 }
 
-/* A PDU that is longer than we allow: in login there is an answer, later it is a format error (R7143-7.7-01). */
+/* A PDU that is longer than we allow: in login there is an answer, later it is a format error (R7143-7.7-01).
+ */
 static void on_too_long(struct tgt_conn *conn)
 {
     if (conn->state == CONN_LOGIN && conn->login)

@@ -1,6 +1,7 @@
-/* The engine's own objects: connection, session, task, and the doors between its files. Nothing outside target/iscsi
- * includes this. A session owns its tasks and its command numbering; a connection owns its byte streams, its status
- * numbering and its negotiation. Today a session has one connection, but no object relies on that. */
+/* The engine's own objects: connection, session, task, and the doors between its files. Nothing outside
+ * target/iscsi includes this. A session owns its tasks and its command numbering; a connection owns its byte
+ * streams, its status numbering and its negotiation. Today a session has one connection, but no object relies
+ * on that. */
 #ifndef LUNETTE_TARGET_ISCSI_CONN_INTERNAL_H
 #define LUNETTE_TARGET_ISCSI_CONN_INTERNAL_H
 
@@ -13,19 +14,19 @@
 #include "target/iscsi/target.h"
 
 /* ---- limits that are not configuration ---- */
-#define TGT_CHUNK_LEN            65536u              /* bytes: one receive */
-#define TGT_OUTPUT_MAX           (4u * 1024 * 1024)  /* bytes queued on a connection; beyond, its input waits */
-#define TGT_DATA_MAX             (32u * 1024 * 1024) /* bytes of data of started commands of a session */
-#define TGT_IMMEDIATE_MAX        16u                 /* immediate commands in progress on a session (R7143-4.2.2.1-06) */
-#define TGT_HASH_SIZE            256u                /* buckets: a power of two */
-#define TGT_RETIRED_MAX          64u                 /* ended tasks whose late data is still expected */
-#define TGT_R2T_MAX              4u                  /* outstanding R2Ts per task; two bits of a target transfer tag */
-#define TGT_WINDOW_MAX           1024u               /* commands */
-#define TGT_LOGIN_EXCHANGES_MAX  256u                /* login requests of one login: one key each, and long texts */
-#define TGT_CLOSE_FLUSH_NS       5000000000u         /* how long a last response may take to leave */
-#define TGT_TMF_DATA_NS          10000000000u        /* how long an abort waits for data that was asked for */
-#define TGT_LOGIN_SEGMENT_LEN    8192u               /* bytes: R7143-6.3-04, during login the default applies */
-#define TGT_ASYNC_LOGOUT_S       3u                  /* seconds given in an asynchronous logout request */
+#define TGT_CHUNK_LEN           65536u             /* bytes: one receive */
+#define TGT_OUTPUT_MAX          (4u * 1024 * 1024) /* bytes queued on a connection; beyond, its input waits */
+#define TGT_DATA_MAX            (32u * 1024 * 1024) /* bytes of data of started commands of a session */
+#define TGT_IMMEDIATE_MAX       16u   /* immediate commands in progress on a session (R7143-4.2.2.1-06) */
+#define TGT_HASH_SIZE           256u  /* buckets: a power of two */
+#define TGT_RETIRED_MAX         64u   /* ended tasks whose late data is still expected */
+#define TGT_R2T_MAX             4u    /* outstanding R2Ts per task; two bits of a target transfer tag */
+#define TGT_WINDOW_MAX          1024u /* commands */
+#define TGT_LOGIN_EXCHANGES_MAX 256u  /* login requests of one login: one key each, and long texts */
+#define TGT_CLOSE_FLUSH_NS      5000000000u  /* how long a last response may take to leave */
+#define TGT_TMF_DATA_NS         10000000000u /* how long an abort waits for data that was asked for */
+#define TGT_LOGIN_SEGMENT_LEN   8192u        /* bytes: R7143-6.3-04, during login the default applies */
+#define TGT_ASYNC_LOGOUT_S      3u           /* seconds given in an asynchronous logout request */
 
 /* ---- login statuses, class << 8 | detail (RFC 7143 11.13.5) ---- */
 enum login_status {
@@ -70,14 +71,14 @@ struct tgt_event_slot {
 
 /* ---- text negotiation in the full feature phase: one at a time per connection ---- */
 struct text_exchange {
-    bool open;          /* the next request has to carry ttt */
+    bool open; /* the next request has to carry ttt */
     uint32_t itt, ttt;
     uint64_t lun;
     struct text_assembler in;
-    char *in_buf;       /* owned */
-    char *out_buf;      /* owned: the answer, while segments of it are to be sent */
+    char *in_buf;  /* owned */
+    char *out_buf; /* owned: the answer, while segments of it are to be sent */
     struct text_splitter out;
-    bool answering;     /* out has segments left */
+    bool answering;              /* out has segments left */
     struct key_negotiation *neg; /* owned */
 };
 
@@ -94,13 +95,13 @@ enum conn_state {
 };
 
 struct tgt_login {
-    bool started;              /* fields of the first request are set */
-    bool identified;           /* names are known, negotiation runs */
+    bool started;    /* fields of the first request are set */
+    bool identified; /* names are known, negotiation runs */
     struct pdu_login_request first, now;
     bool refused_auth; /* AuthMethod=Reject has been sent: the next request is the last */
     uint32_t exchanges;
-    uint8_t stage;             /* CSG in force */
-    struct tgt_config *config; /* reference */
+    uint8_t stage;                   /* CSG in force */
+    struct tgt_config *config;       /* reference */
     const struct tgt_target *target; /* of config; NULL in unnamed discovery */
     struct tgt_nexus_key key;
     bool discovery, has_initiator, has_target;
@@ -120,11 +121,11 @@ struct tgt_conn {
     struct list_node node;         /* reactor->conns */
     struct list_node session_node; /* session->conns */
     struct list_node send_node, read_node;
-    struct tgt_reactor *r;         /* NULL while detached */
+    struct tgt_reactor *r; /* NULL while detached */
     const struct env *env;
     struct tgt_conn_info info;
     enum conn_state state;
-    struct tgt_session *session;   /* borrowed: outlives its connections */
+    struct tgt_session *session; /* borrowed: outlives its connections */
     struct framer framer;
     struct tx tx;
     bool tx_lent, rx_lent; /* the host holds places of ours */
@@ -133,17 +134,17 @@ struct tgt_conn {
     bool doomed;           /* output was lost for want of memory: tgt_run drops it */
     uint16_t cid;
     uint32_t stat_sn, exp_stat_sn;
-    struct tgt_login *login; /* owned, until the full feature phase */
+    struct tgt_login *login;  /* owned, until the full feature phase */
     struct key_params params; /* in force since then */
     struct text_exchange text;
-    struct slice placed;     /* holds the memory that the framer fills, whatever becomes of its task */
-    uint8_t *carry;          /* owned: unread bytes on the way to another reactor */
+    struct slice placed; /* holds the memory that the framer fills, whatever becomes of its task */
+    uint8_t *carry;      /* owned: unread bytes on the way to another reactor */
     uint32_t carry_len;
     struct pdu_logout_request logout;
     uint64_t created_ns;
-    uint64_t deadline_ns;  /* login, flush: when patience ends */
-    uint64_t heard_ns;     /* last input */
-    uint64_t ping_ns;      /* when the outstanding ping was sent */
+    uint64_t deadline_ns;        /* login, flush: when patience ends */
+    uint64_t heard_ns;           /* last input */
+    uint64_t ping_ns;            /* when the outstanding ping was sent */
     uint32_t ping_ttt, text_ttt; /* the last ones used */
     bool ping_open, ping_answered;
     bool place_told;
@@ -161,10 +162,11 @@ enum task_phase {
     TASK_DRAINING  /* response queued or none due; output still refers to it */
 };
 
-/* Data-out bytes being collected. Consecutive slots cover the data without gaps; only the last is not block aligned. */
+/* Data-out bytes being collected. Consecutive slots cover the data without gaps; only the last is not block
+ * aligned. */
 struct out_slot {
-    struct scsi_span *span; /* NULL: free */
-    uint64_t offset;        /* bytes within the command's data */
+    struct scsi_span *span;    /* NULL: free */
+    uint64_t offset;           /* bytes within the command's data */
     uint32_t len, asked, have; /* bytes: size; present or asked for by R2T; present */
 };
 
@@ -178,8 +180,8 @@ struct out_r2t {
 };
 
 struct tgt_task {
-    struct scsi_task scsi; /* first: the device server's view of us */
-    struct list_node node; /* session->tasks, or reactor->free_tasks */
+    struct scsi_task scsi;      /* first: the device server's view of us */
+    struct list_node node;      /* session->tasks, or reactor->free_tasks */
     struct list_node wait_node; /* session->waiting or reactor->starved */
     struct tgt_task *hash_next;
     struct tgt_session *session;
@@ -219,12 +221,12 @@ struct tgt_task {
     uint32_t data_sn, burst_left;
 
     /* ending */
-    bool failed;        /* the transport's own verdict stands: own_status, asc, ascq */
-    bool silent;        /* no response is due */
-    bool aborted;       /* the device server gave it up */
+    bool failed;  /* the transport's own verdict stands: own_status, asc, ascq */
+    bool silent;  /* no response is due */
+    bool aborted; /* the device server gave it up */
     uint8_t own_status, asc, ascq;
-    uint64_t cost;      /* bytes counted in session->data_started */
-    uint32_t unsent;    /* response PDUs that borrow `response` */
+    uint64_t cost;   /* bytes counted in session->data_started */
+    uint32_t unsent; /* response PDUs that borrow `response` */
     uint8_t response[2 + SCSI_SENSE_MAX];
 };
 
@@ -238,7 +240,7 @@ struct retired {
 struct held_pdu {
     struct list_node node; /* session->held, ascending cmd_sn */
     uint32_t cmd_sn;
-    bool plug;             /* an aborted command that will never come */
+    bool plug; /* an aborted command that will never come */
     struct tgt_conn *conn;
     uint8_t bhs[PDU_BHS_LEN];
     uint32_t ahs_len, data_len;
@@ -246,9 +248,10 @@ struct held_pdu {
     uint8_t ahs[]; /* ahs_len bytes */
 };
 
-/* One task management request in progress. The device server frees it when the session is gone before the answer. */
+/* One task management request in progress. The device server frees it when the session is gone before the
+ * answer. */
 struct tgt_tmf {
-    struct scsi_tmf scsi; /* first */
+    struct scsi_tmf scsi;          /* first */
     struct list_node session_node; /* session->tmfs */
     struct tgt_session *session;
     struct tgt_conn *conn;
@@ -261,7 +264,7 @@ struct tgt_session {
     struct list_node node; /* reactor->sessions, ascending id; or reactor->dead */
     struct tgt_reactor *r;
     uint64_t id;
-    struct tgt_config *config; /* reference */
+    struct tgt_config *config;       /* reference */
     const struct tgt_target *target; /* of config; NULL in unnamed discovery */
     struct tgt_nexus_key key;
     struct io_addr local; /* unnamed discovery: unique per portal */
@@ -272,8 +275,8 @@ struct tgt_session {
     char auth[16];
     struct list_node conns;
     uint32_t conn_count;
-    uint32_t exp_cmd_sn, max_cmd_sn; /* as advertised */
-    uint32_t window;                 /* commands */
+    uint32_t exp_cmd_sn, max_cmd_sn;              /* as advertised */
+    uint32_t window;                              /* commands */
     uint32_t active, immediate_active, tmf_count; /* commands in progress */
     struct list_node held;
     uint32_t held_count;
@@ -298,8 +301,8 @@ void conn_kick(struct tgt_conn *conn);   /* there may be something to send */
 void conn_resume(struct tgt_conn *conn); /* wants input again */
 void conn_set_deadline(struct tgt_conn *conn, uint64_t when_ns);
 bool conn_live(const struct tgt_conn *conn); /* responses still reach the peer */
-/* Queues a PDU whose header is complete. Without memory for it the connection is doomed: false now, dropped by the next
- * tgt_run, because callers are in the middle of walking the session's tasks. */
+/* Queues a PDU whose header is complete. Without memory for it the connection is doomed: false now, dropped
+ * by the next tgt_run, because callers are in the middle of walking the session's tasks. */
 bool conn_send(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data, uint32_t *done_count);
 /* A slice with a copy of the bytes; the connection is doomed when memory is out. */
 bool conn_copy(struct tgt_conn *conn, const void *bytes, uint32_t len, struct slice *out);
@@ -343,9 +346,10 @@ void session_numbers(struct tgt_session *s, uint32_t *exp_cmd_sn, uint32_t *max_
 
 /* ---- sequence.c: command numbering ---- */
 enum sequence_verdict { SEQUENCE_NOW, SEQUENCE_HELD, SEQUENCE_DROP };
-/* Where a non-immediate command stands. HELD: the PDU was kept (its data moved) and comes back through command_execute. */
+/* Where a non-immediate command stands. HELD: the PDU was kept (its data moved) and comes back through
+ * command_execute. */
 enum sequence_verdict sequence_take(struct tgt_conn *conn, uint32_t cmd_sn, struct framer_pdu *pdu);
-void sequence_advance(struct tgt_session *s); /* delivers what has become due */
+void sequence_advance(struct tgt_session *s);               /* delivers what has become due */
 bool sequence_plug(struct tgt_session *s, uint32_t cmd_sn); /* treats a missing command as received */
 void sequence_drop_all(struct tgt_session *s, const struct tgt_conn *conn); /* conn NULL: all */
 
@@ -355,7 +359,8 @@ void command_execute(struct tgt_conn *conn, const uint8_t *bhs, const uint8_t *a
                      struct slice *data);
 
 /* ---- iscsi_task.c ---- */
-struct tgt_task *iscsi_task_new(struct tgt_session *s, struct tgt_conn *conn, uint32_t itt); /* NULL: no memory */
+struct tgt_task *iscsi_task_new(struct tgt_session *s, struct tgt_conn *conn,
+                                uint32_t itt); /* NULL: no memory */
 struct tgt_task *iscsi_task_find(const struct tgt_session *s, uint32_t itt);
 /* Starts it, or queues it behind the session's data budget. */
 void iscsi_task_submit(struct tgt_task *task);
@@ -388,8 +393,10 @@ void data_out_header(struct tgt_conn *conn, struct framer_pdu *pdu);
 void data_out_pdu(struct tgt_conn *conn, struct framer_pdu *pdu);
 /* data_burst.c: what the device server wants, and asking for it */
 void data_out_ready(struct tgt_task *task);
-void data_out_arrived(struct tgt_task *task, struct out_r2t *r2t); /* an R2T is answered: maybe a span is full */
-void data_out_release(struct tgt_task *task); /* drops what was collected; later data is dropped by its tags */
+void data_out_arrived(struct tgt_task *task,
+                      struct out_r2t *r2t); /* an R2T is answered: maybe a span is full */
+void data_out_release(
+    struct tgt_task *task); /* drops what was collected; later data is dropped by its tags */
 bool data_out_settled(const struct tgt_task *task); /* no Data-Out is due */
 void data_in_ready(struct tgt_task *task);
 /* Sends what is held back, with the status on it when with_status; false: nothing was held back. */
@@ -399,8 +406,8 @@ void data_in_sweep(struct tgt_task *task);   /* gives back spans whose bytes are
 
 /* ---- the others ---- */
 void text_request(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data);
-/* Answers SendTargets behind the first `used` bytes of *buf, a heap buffer of *cap bytes that is replaced by a larger one
- * when needed. ERR_NOMEM; ERR_INVALID: this value may not be asked for here. */
+/* Answers SendTargets behind the first `used` bytes of *buf, a heap buffer of *cap bytes that is replaced by
+ * a larger one when needed. ERR_NOMEM; ERR_INVALID: this value may not be asked for here. */
 int discovery_answer(struct tgt_conn *conn, const char *what, char **buf, size_t *cap, size_t *used);
 void task_mgmt_request(struct tgt_conn *conn, const uint8_t *bhs);
 void task_mgmt_run(struct tgt_session *s);

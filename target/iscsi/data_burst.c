@@ -1,5 +1,6 @@
-/* What a write wants and how it is brought together: the first burst (immediate and unsolicited data) when the device
- * server is ready for it, the rest by R2T (RFC 7143 11.8). No R2T goes out before the memory for its data is held. */
+/* What a write wants and how it is brought together: the first burst (immediate and unsolicited data) when
+ * the device server is ready for it, the rest by R2T (RFC 7143 11.8). No R2T goes out before the memory for
+ * its data is held. */
 #include <assert.h>
 
 #include "target/iscsi/conn_internal.h"
@@ -73,8 +74,8 @@ static struct out_slot *slot_open(struct tgt_task *task)
     return NULL;
 }
 
-/* The first burst: whole blocks go to the device server as they lie (immediate data without a copy), a rest is moved to
- * the front of the span that the first R2T fills. False: memory is short, nothing was done. */
+/* The first burst: whole blocks go to the device server as they lie (immediate data without a copy), a rest
+ * is moved to the front of the span that the first R2T fills. False: memory is short, nothing was done. */
 static bool begin(struct tgt_task *task)
 {
     struct slice *data = task->first.chunk ? &task->first : &task->immediate_data;
@@ -128,9 +129,9 @@ static void r2t_send(struct tgt_task *task, const struct out_r2t *r2t)
     pdu_r2t_init(&pdu);
     pdu.lun = task->scsi.lun; /* R7143-4.2.5.3-03 */
     pdu.itt = task->itt;
-    pdu.ttt = r2t->ttt;             /* R7143-11.8.5-01: never 0xffffffff, as no task has index 0xffff */
-    pdu.stat_sn = conn->stat_sn;    /* R7143-11.8.3-01: the next one, not used up */
-    pdu.r2t_sn = task->r2t_sn++;    /* R7143-4.2.2.4-04 */
+    pdu.ttt = r2t->ttt;          /* R7143-11.8.5-01: never 0xffffffff, as no task has index 0xffff */
+    pdu.stat_sn = conn->stat_sn; /* R7143-11.8.3-01: the next one, not used up */
+    pdu.r2t_sn = task->r2t_sn++; /* R7143-4.2.2.4-04 */
     pdu.buffer_offset = (uint32_t)r2t->offset;
     pdu.desired_data_transfer_length = r2t->len;
     session_numbers(task->session, &pdu.exp_cmd_sn, &pdu.max_cmd_sn);
@@ -147,7 +148,8 @@ static void ask_one(struct tgt_task *task, struct out_slot *slot)
     uint32_t len = slot->len - slot->asked;
     if (len > task->session->params.max_burst_length)
         len = task->session->params.max_burst_length;
-    *r2t = (struct out_r2t){.open = true, .offset = slot->offset + slot->asked, .len = len, .slot = task->filling};
+    *r2t = (struct out_r2t){
+        .open = true, .offset = slot->offset + slot->asked, .len = len, .slot = task->filling};
     r2t->ttt = task->index << 16 | (task->generation++ & 0x3fff) << 2 | index;
     slot->asked += len;
     task->asked += len; /* R7143-11.8-10: contiguous, without overlap */
@@ -173,7 +175,8 @@ static void ask(struct tgt_task *task)
         }
         ask_one(task, slot);
     }
-    if (task->asked == task->want && task->slots_used == 0 && task->want < task->scsi.out_len && !task->out_over) {
+    if (task->asked == task->want && task->slots_used == 0 && task->want < task->scsi.out_len &&
+        !task->out_over) {
         task->out_over = true;
         scsi_data_out_end(&task->session->r->scsi, &task->scsi);
     }

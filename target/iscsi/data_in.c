@@ -1,12 +1,13 @@
-/* Data-In (RFC 7143 11.7): the device server's spans cut into PDUs. The last piece of the newest span is kept back
- * until it is known whether more follows: it may carry the F bit and the status. */
+/* Data-In (RFC 7143 11.7): the device server's spans cut into PDUs. The last piece of the newest span is kept
+ * back until it is known whether more follows: it may carry the F bit and the status. */
 #include <assert.h>
 
 #include "target/iscsi/conn_internal.h"
 
 static bool may_send(const struct tgt_task *task)
 {
-    return !task->silent && !task->failed && task->conn && conn_live(task->conn) && task->phase != TASK_STOPPING;
+    return !task->silent && !task->failed && task->conn && conn_live(task->conn) &&
+           task->phase != TASK_STOPPING;
 }
 
 void data_in_sweep(struct tgt_task *task)
@@ -25,7 +26,8 @@ void data_in_sweep(struct tgt_task *task)
 }
 
 /* One PDU. Sequences end at MaxBurstLength (R7143-11.7.1-04) and with the last piece (R7143-11.7.1-02). */
-static void send_piece(struct tgt_task *task, struct scsi_span *span, uint32_t at, uint32_t len, bool last, bool status)
+static void send_piece(struct tgt_task *task, struct scsi_span *span, uint32_t at, uint32_t len, bool last,
+                       bool status)
 {
     struct tgt_conn *conn = task->conn;
     struct tgt_session *s = task->session;
@@ -37,7 +39,7 @@ static void send_piece(struct tgt_task *task, struct scsi_span *span, uint32_t a
     if (pdu.final)
         task->burst_left = s->params.max_burst_length;
     pdu.itt = task->itt;
-    pdu.ttt = PDU_TAG_RESERVED; /* R7143-11.7.2-03: no A bit at recovery level 0 */
+    pdu.ttt = PDU_TAG_RESERVED;    /* R7143-11.7.2-03: no A bit at recovery level 0 */
     pdu.data_sn = task->data_sn++; /* R7143-4.2.2.4-02, R7143-11.7.1-07 */
     pdu.buffer_offset = (uint32_t)(span->offset + at);
     if (status) {
@@ -58,8 +60,8 @@ static void send_piece(struct tgt_task *task, struct scsi_span *span, uint32_t a
     s->r->counters.read_bytes += len;
 }
 
-/* Largest piece now: what the initiator takes (R7143-11.7.1-03), in multiples of four (R7143-11.7.7-02), and what the
- * sequence has left. */
+/* Largest piece now: what the initiator takes (R7143-11.7.1-03), in multiples of four (R7143-11.7.7-02), and
+ * what the sequence has left. */
 static uint32_t piece_max(const struct tgt_task *task)
 {
     uint32_t most = task->conn->params.peer_max_recv_data_segment_length & ~3u;

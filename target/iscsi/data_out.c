@@ -1,6 +1,7 @@
-/* Data-Out PDUs (RFC 7143 11.7): which task and sequence they belong to, whether they are in order, and where their
- * bytes go. The same judgement is made twice, when the header is there (to place the data) and when the data is: between
- * the two the task may have been aborted. LUN is not compared: some initiators leave it zero. */
+/* Data-Out PDUs (RFC 7143 11.7): which task and sequence they belong to, whether they are in order, and where
+ * their bytes go. The same judgement is made twice, when the header is there (to place the data) and when the
+ * data is: between the two the task may have been aborted. LUN is not compared: some initiators leave it
+ * zero. */
 #include "target/iscsi/conn_internal.h"
 
 #define ASC_DATA_OFFSET_ERROR 0x4b
@@ -30,7 +31,8 @@ struct out_judgement {
     const char *why;
 };
 
-static void bad(struct out_judgement *j, uint8_t asc, uint8_t ascq, enum reject_reason reason, const char *why)
+static void bad(struct out_judgement *j, uint8_t asc, uint8_t ascq, enum reject_reason reason,
+                const char *why)
 {
     j->verdict = OUT_BAD;
     j->asc = asc;
@@ -40,8 +42,8 @@ static void bad(struct out_judgement *j, uint8_t asc, uint8_t ascq, enum reject_
 }
 
 /* Rules that both kinds of sequences share: number, place, length, and F exactly at the end. */
-static void judge_order(struct out_judgement *j, const struct pdu_data_out *pdu, uint32_t len, uint32_t sn, uint64_t at,
-                        uint32_t left)
+static void judge_order(struct out_judgement *j, const struct pdu_data_out *pdu, uint32_t len, uint32_t sn,
+                        uint64_t at, uint32_t left)
 {
     if (pdu->data_sn != sn) /* R7143-7.9-02: as if the one between had been lost */
         bad(j, ASC_PROTOCOL_CRC, ASCQ_PROTOCOL_CRC, REJECT_NONE, "DataSN");
@@ -90,7 +92,8 @@ static struct tgt_task *task_of_tag(struct tgt_conn *conn, const struct pdu_data
     return r2t->open && r2t->ttt == pdu->ttt ? task : NULL;
 }
 
-static void judge_solicited(struct tgt_conn *conn, const struct pdu_data_out *pdu, uint32_t len, struct out_judgement *j)
+static void judge_solicited(struct tgt_conn *conn, const struct pdu_data_out *pdu, uint32_t len,
+                            struct out_judgement *j)
 {
     struct tgt_task *task = task_of_tag(conn, pdu);
     if (!task) { /* R7143-10.7-02 for tasks that an abort has ended */
@@ -114,7 +117,8 @@ static void judge_solicited(struct tgt_conn *conn, const struct pdu_data_out *pd
     j->memory = &slot->span->data;
 }
 
-static void judge(struct tgt_conn *conn, const struct pdu_data_out *pdu, uint32_t len, struct out_judgement *j)
+static void judge(struct tgt_conn *conn, const struct pdu_data_out *pdu, uint32_t len,
+                  struct out_judgement *j)
 {
     *j = (struct out_judgement){.verdict = OUT_UNKNOWN};
     if (conn->session->discovery)
@@ -201,7 +205,8 @@ void data_out_pdu(struct tgt_conn *conn, struct framer_pdu *pdu)
     pdu_data_out_decode(pdu->bhs, &out);
     conn->exp_stat_sn = out.exp_stat_sn;
     judge(conn, &out, pdu->data_len, &j);
-    if (j.verdict == OUT_TAKE && pdu->skipped && pdu->data_len) /* it was nothing of ours when its header came */
+    if (j.verdict == OUT_TAKE && pdu->skipped &&
+        pdu->data_len) /* it was nothing of ours when its header came */
         bad(&j, ASC_PROTOCOL_CRC, ASCQ_PROTOCOL_CRC, REJECT_NONE, "data was dropped");
     if (j.verdict == OUT_TAKE && pdu->data_digest_bad) /* R7143-7.8-02, R7143-7.8-03, R7143-11.4.7.2-03 */
         bad(&j, ASC_PROTOCOL_CRC, ASCQ_PROTOCOL_CRC, REJECT_DATA_DIGEST, "data digest");
@@ -213,7 +218,8 @@ void data_out_pdu(struct tgt_conn *conn, struct framer_pdu *pdu)
         take(conn, &j, pdu->data_len);
         break;
     case OUT_UNKNOWN: /* R7143-4.2.5.3-04 */
-        reject_send(conn, pdu->bhs, NULL, 0, conn->session->discovery ? REJECT_PROTOCOL : REJECT_FIELD, j.why);
+        reject_send(conn, pdu->bhs, NULL, 0, conn->session->discovery ? REJECT_PROTOCOL : REJECT_FIELD,
+                    j.why);
         return;
     case OUT_BAD: /* R7143-11.17.1-06: the task ends with a status of its own, too */
         if (j.reason != REJECT_NONE)

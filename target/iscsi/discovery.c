@@ -4,8 +4,8 @@
 
 #define ANSWER_MAX (64u * 1024 * 1024) /* bytes: a bound for the loop below, far beyond any configuration */
 
-/* HOST:PORT,TAG. A wildcard stands for the address that the initiator has reached; of the other family nothing is
- * known, so such a portal is left out. */
+/* HOST:PORT,TAG. A wildcard stands for the address that the initiator has reached; of the other family
+ * nothing is known, so such a portal is left out. */
 static bool portal_text(const struct tgt_conn *conn, const struct tgt_portal *portal, char *out, size_t cap)
 {
     char host[IO_ADDR_TEXT_MAX];
@@ -18,7 +18,7 @@ static bool portal_text(const struct tgt_conn *conn, const struct tgt_portal *po
             addr = conn->info.local;
             addr.port = portal->listen.port;
         }
-        addr.scope = 0; /* a zone means nothing to another machine */
+        addr.scope = 0;                               /* a zone means nothing to another machine */
         text = addr_format(&addr, host, sizeof host); /* brackets around IPv6 */
     }
     size_t len = strlen(text);
@@ -36,8 +36,8 @@ static bool portal_text(const struct tgt_conn *conn, const struct tgt_portal *po
     return true;
 }
 
-static void add_target(const struct tgt_conn *conn, const struct tgt_config *config, const struct tgt_target *target,
-                       struct text_writer *w)
+static void add_target(const struct tgt_conn *conn, const struct tgt_config *config,
+                       const struct tgt_target *target, struct text_writer *w)
 {
     char address[400];
     text_add(w, "TargetName", target->name);

@@ -1,6 +1,6 @@
-/* Tasks: objects, lookup by initiator task tag, their way from start to end. A task ends once: the device server says
- * done or aborted (or never got it), the data that is still due has come, then the response goes out, and the object is
- * free when no output refers to it any more. */
+/* Tasks: objects, lookup by initiator task tag, their way from start to end. A task ends once: the device
+ * server says done or aborted (or never got it), the data that is still due has come, then the response goes
+ * out, and the object is free when no output refers to it any more. */
 #include <assert.h>
 
 #include "target/iscsi/conn_internal.h"

@@ -1,11 +1,17 @@
-/* The login phase (RFC 7143 6.3, 11.12, 11.13): requests in, stages forward, responses out. Names, access and session
- * identity are login_nexus.c's; keys are common/iscsi/keys.h's; CHAP is chap.h's. */
+/* The login phase (RFC 7143 6.3, 11.12, 11.13): requests in, stages forward, responses out. Names, access and
+ * session identity are login_nexus.c's; keys are common/iscsi/keys.h's; CHAP is chap.h's. */
 #include "target/iscsi/conn_internal.h"
 
 /* ---- the stage table (R7143-6.3-18): what CSG, T and NSG of a request ask for ---- */
 enum login_move { MOVE_BAD, MOVE_STAY, MOVE_OPERATIONAL, MOVE_FULL };
-#define STAY {MOVE_STAY, MOVE_STAY, MOVE_STAY, MOVE_STAY} /* NSG counts only with T = 1: R7143-11.12.3-01 */
-#define NONE {MOVE_BAD, MOVE_BAD, MOVE_BAD, MOVE_BAD}
+#define STAY                                                                                                 \
+    {                                                                                                        \
+        MOVE_STAY, MOVE_STAY, MOVE_STAY, MOVE_STAY                                                           \
+    } /* NSG counts only with T = 1: R7143-11.12.3-01 */
+#define NONE                                                                                                 \
+    {                                                                                                        \
+        MOVE_BAD, MOVE_BAD, MOVE_BAD, MOVE_BAD                                                               \
+    }
 static const enum login_move login_moves[4][2][4] = {
     /* CSG 0: security    */ {STAY, {MOVE_BAD, MOVE_OPERATIONAL, MOVE_BAD, MOVE_FULL}},
     /* CSG 1: operational */ {STAY, {MOVE_BAD, MOVE_BAD, MOVE_BAD, MOVE_FULL}},
@@ -82,7 +88,8 @@ void login_send(struct tgt_conn *conn, uint16_t status, bool transit, bool more,
     rsp.version_max = 0;                    /* R7143-11.13.1-01, R7143-11.13.2-01, R7143-11.13.2-03 */
     rsp.version_active = 0;
     memcpy(rsp.isid, login->now.isid, sizeof rsp.isid);
-    /* R7143-11.13.3-01: a new TSIH goes out with the very last response; R7143-11.13.3-02 until then an echo */
+    /* R7143-11.13.3-01: a new TSIH goes out with the very last response; R7143-11.13.3-02 until then an echo
+     */
     rsp.tsih = conn->session && transit ? conn->session->key.tsih : login->now.tsih;
     rsp.itt = login->now.itt;
     rsp.stat_sn = conn->stat_sn++; /* R7143-11.13.4-01 */
@@ -110,7 +117,8 @@ void login_fail(struct tgt_conn *conn, uint16_t status, const char *key, const c
 
 static void fail_keys(struct tgt_conn *conn, const struct keys_failure *failure)
 {
-    login_fail(conn, failure->status ? failure->status : LOGIN_INITIATOR_ERROR, failure->key, failure->reason);
+    login_fail(conn, failure->status ? failure->status : LOGIN_INITIATOR_ERROR, failure->key,
+               failure->reason);
 }
 
 /* ---- the end of a stage ---- */
@@ -193,7 +201,8 @@ static bool authenticate(struct tgt_conn *conn, bool chap_keys)
     if (login->stage != 0 || login->authenticated)
         return true;
     if (login->neg.auth_state == KEY_AUTH_REJECTED) {
-        if (!login->refused_auth) { /* R7143-6.3.2-03: the text says AuthMethod=Reject, and the stage does not end */
+        if (!login->refused_auth) { /* R7143-6.3.2-03: the text says AuthMethod=Reject, and the stage does not
+                                       end */
             login->refused_auth = true;
             login->now.transit = false;
             return true;
@@ -360,7 +369,8 @@ void login_pdu(struct tgt_conn *conn, struct framer_pdu *pdu)
         if (!conn->login)
             conn_drop(conn, "first PDU is no Login Request"); /* R7143-4.2.4-05 */
         else
-            login_fail(conn, LOGIN_INVALID_REQUEST, NULL, "PDU other than Login Request"); /* R7143-4.2.4-06 */
+            login_fail(conn, LOGIN_INVALID_REQUEST, NULL,
+                       "PDU other than Login Request"); /* R7143-4.2.4-06 */
         return;
     }
     if (!conn->login && !login_new(conn)) {

@@ -50,9 +50,8 @@ static bool find_user(void *ctx, const char *name, struct chap_user *out)
     return false;
 }
 
-/* What this engine can do bounds what the configuration may ask for: one connection, recovery level 0, data in order,
- * and segments and a first burst
- * that fit one buffer. */
+/* What this engine can do bounds what the configuration may ask for: one connection, recovery level 0, data
+ * in order, and segments and a first burst that fit one buffer. */
 static void bound_config(struct key_config *config)
 {
     config->max_connections = 1;
@@ -78,7 +77,8 @@ static void start_negotiation(struct tgt_conn *conn, const struct tgt_session *j
     else
         key_config_default(&config);
     bound_config(&config);
-    uint32_t users = login->target && !login->discovery ? login->target->user_count : login->config->discovery_user_count;
+    uint32_t users =
+        login->target && !login->discovery ? login->target->user_count : login->config->discovery_user_count;
     login->need_auth = users > 0;
     config.auth_methods.count = 1;
     config.auth_methods.value[0] = users > 0 ? KEY_AUTH_CHAP : KEY_AUTH_NONE; /* R7143-6.3.2-02 */
@@ -102,9 +102,11 @@ static bool identify_session(struct tgt_conn *conn, struct tgt_session **out)
     struct tgt_session *s = session_find(conn->r, &login->key, login->discovery, &conn->info.local);
     if (!s || s->key.tsih != login->first.tsih || s->closing) {
         /* The same session through another portal group is a different mistake: R7143-11.13.5-11 */
-        list_for_each(it, &conn->r->sessions) {
+        list_for_each(it, &conn->r->sessions)
+        {
             const struct tgt_session *other = list_entry(it, struct tgt_session, node);
-            if (other->key.tsih == login->first.tsih && strcmp(other->key.initiator, login->key.initiator) == 0 &&
+            if (other->key.tsih == login->first.tsih &&
+                strcmp(other->key.initiator, login->key.initiator) == 0 &&
                 strcmp(other->key.target, login->key.target) == 0 &&
                 memcmp(other->key.isid, login->key.isid, sizeof other->key.isid) == 0) {
                 login_fail(conn, LOGIN_NOT_INCLUDED, "TSIH", "the session belongs to another portal group");
@@ -169,7 +171,8 @@ bool login_identify(struct tgt_conn *conn)
         return false;
     start_negotiation(conn, joined);
     if (!names_good) { /* the key table would find it too, but a reader of the log wants it first */
-        login_fail(conn, LOGIN_INITIATOR_ERROR, login->key.initiator[0] ? "TargetName" : "InitiatorName", "malformed");
+        login_fail(conn, LOGIN_INITIATOR_ERROR, login->key.initiator[0] ? "TargetName" : "InitiatorName",
+                   "malformed");
         return false;
     }
     if (login->stage == 1 && login->need_auth) { /* R7143-6.3.1-08 */
@@ -202,7 +205,7 @@ static bool settle_join(struct tgt_conn *conn)
     struct tgt_conn *old = session_conn(s, conn->cid);
     if (!old)
         return true;
-    wait_for(conn, s); /* before the drop: the session then knows that it is not over */
+    wait_for(conn, s);                       /* before the drop: the session then knows that it is not over */
     conn_drop(old, "connection reinstated"); /* R7143-6.3.4-02, R7143-11.12.7-03, R7143-6.3.4-05 */
     return false;
 }
@@ -233,7 +236,9 @@ int login_enter(struct tgt_conn *conn)
     conn->params = login->neg.params;
     if (!login->join)
         s->params = login->neg.params; /* R7143-6.3.3-06 */
-    const char *auth = !login->chap_on || !login->authenticated ? "None" : login->chap.mutual ? "CHAP mutual" : "CHAP";
+    const char *auth = !login->chap_on || !login->authenticated ? "None"
+                       : login->chap.mutual                     ? "CHAP mutual"
+                                                                : "CHAP";
     memcpy(s->auth, auth, strlen(auth) + 1);
     session_add_conn(s, conn);
     return 0;

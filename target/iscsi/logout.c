@@ -23,7 +23,8 @@ static void abort_scope(struct tgt_session *s, const struct tgt_conn *conn)
 {
     sequence_drop_all(s, conn);
     task_mgmt_orphan(s, conn);
-    list_for_each_safe(it, &s->tasks) {
+    list_for_each_safe(it, &s->tasks)
+    {
         struct tgt_task *task = list_entry(it, struct tgt_task, node);
         if (!conn || task->conn == conn)
             iscsi_task_abort(task);
@@ -59,9 +60,11 @@ void logout_request(struct tgt_conn *conn, const uint8_t *bhs)
 
 static bool tasks_left(const struct tgt_session *s, const struct tgt_conn *conn)
 {
-    list_for_each(it, &s->tasks) {
+    list_for_each(it, &s->tasks)
+    {
         const struct tgt_task *task = list_entry(it, struct tgt_task, node);
-        if (task->phase != TASK_DRAINING && (conn->logout.reason == LOGOUT_CLOSE_SESSION || task->conn == conn))
+        if (task->phase != TASK_DRAINING &&
+            (conn->logout.reason == LOGOUT_CLOSE_SESSION || task->conn == conn))
             return true;
     }
     return false;
@@ -69,7 +72,8 @@ static bool tasks_left(const struct tgt_session *s, const struct tgt_conn *conn)
 
 void logout_run(struct tgt_session *s)
 {
-    list_for_each_safe(it, &s->conns) {
+    list_for_each_safe(it, &s->conns)
+    {
         struct tgt_conn *conn = list_entry(it, struct tgt_conn, session_node);
         if (conn->state != CONN_LOGOUT || tasks_left(s, conn))
             continue;

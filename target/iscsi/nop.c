@@ -1,4 +1,5 @@
-/* NOP-Out and NOP-In (RFC 7143 11.18, 11.19): the initiator's pings, ours, and NOP-In as carrier of the window. */
+/* NOP-Out and NOP-In (RFC 7143 11.18, 11.19): the initiator's pings, ours, and NOP-In as carrier of the
+ * window. */
 #include "target/iscsi/conn_internal.h"
 
 static void nop_in(struct tgt_conn *conn, uint32_t itt, uint32_t ttt, uint64_t lun, struct slice *data)
@@ -30,7 +31,8 @@ void nop_out(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data)
         }
         return;
     }
-    /* R7143-11.18.1-02, R7143-11.19-01, R7143-11.19-02, R7143-11.19-03: the ping's own bytes, as many as it takes */
+    /* R7143-11.18.1-02, R7143-11.19-01, R7143-11.19-02, R7143-11.19-03: the ping's own bytes, as many as it
+     * takes */
     uint32_t most = conn->params.peer_max_recv_data_segment_length;
     if (data->len > most)
         data->len = most;

@@ -4,7 +4,8 @@
 
 #include "target/iscsi/conn_internal.h"
 
-/* Asks once, when no output is left: answers to a split first request have to be out before the connection moves. */
+/* Asks once, when no output is left: answers to a split first request have to be out before the connection
+ * moves. */
 void place_ask(struct tgt_conn *conn)
 {
     if (conn->place_told || tx_pending(&conn->tx) || conn->tx_lent)

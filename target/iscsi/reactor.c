@@ -4,8 +4,8 @@
 #include "common/base/err.h"
 #include "target/iscsi/conn_internal.h"
 
-int tgt_reactor_init(struct tgt_reactor *r, const struct env *env, struct pool *pool, uint32_t index, uint32_t count,
-                     struct tgt_config *config)
+int tgt_reactor_init(struct tgt_reactor *r, const struct env *env, struct pool *pool, uint32_t index,
+                     uint32_t count, struct tgt_config *config)
 {
     *r = (struct tgt_reactor){.env = env, .pool = pool, .index = index, .count = count, .config = config};
     tgt_config_ref(config);
@@ -46,18 +46,17 @@ void tgt_reactor_set_config(struct tgt_reactor *r, struct tgt_config *config)
     r->config = config;
     list_for_each_safe(it, &r->sessions)
         session_config_changed(list_entry(it, struct tgt_session, node), config);
-    list_for_each(it, &r->conns)
-        login_config_changed(list_entry(it, struct tgt_conn, node));
+    list_for_each(it, &r->conns) login_config_changed(list_entry(it, struct tgt_conn, node));
     tgt_config_unref(old);
 }
 
 bool tgt_reactor_config_adopted(const struct tgt_reactor *r)
 {
     /* A session that is on its way out keeps the snapshot whose LUNs its last tasks use. */
-    list_for_each(it, &r->sessions)
-        if (list_entry(it, struct tgt_session, node)->config != r->config)
-            return false;
-    list_for_each(it, &r->conns) {
+    list_for_each(it, &r->sessions) if (list_entry(it, struct tgt_session, node)->config !=
+                                        r->config) return false;
+    list_for_each(it, &r->conns)
+    {
         const struct tgt_conn *conn = list_entry(it, struct tgt_conn, node);
         if (conn->login && conn->login->config && conn->login->config != r->config)
             return false;
@@ -137,9 +136,9 @@ void tgt_run(struct tgt_reactor *r)
     pump(r);
     if (!list_empty(&r->starved))
         feed_starved(r);
-    list_for_each_safe(it, &r->sessions)
-        session_run(list_entry(it, struct tgt_session, node));
-    list_for_each(it, &r->conns) {
+    list_for_each_safe(it, &r->sessions) session_run(list_entry(it, struct tgt_session, node));
+    list_for_each(it, &r->conns)
+    {
         struct tgt_conn *conn = list_entry(it, struct tgt_conn, node);
         if (conn->doomed)
             conn_drop(conn, "out of memory");
@@ -171,11 +170,12 @@ void tgt_tick(struct tgt_reactor *r)
     uint64_t now = env_now(r->env);
     if (now < r->deadline_ns)
         return;
-    list_for_each(it, &r->conns)
-        conn_tick(list_entry(it, struct tgt_conn, node), now);
-    /* The next one is found anew: deadlines that were moved back leave an early wake-up behind, nothing else. */
+    list_for_each(it, &r->conns) conn_tick(list_entry(it, struct tgt_conn, node), now);
+    /* The next one is found anew: deadlines that were moved back leave an early wake-up behind, nothing else.
+     */
     r->deadline_ns = UINT64_MAX;
-    list_for_each(it, &r->conns) {
+    list_for_each(it, &r->conns)
+    {
         const struct tgt_conn *conn = list_entry(it, struct tgt_conn, node);
         uint64_t when = conn->deadline_ns, ping = nop_deadline(conn);
         if (ping < when)
@@ -183,9 +183,11 @@ void tgt_tick(struct tgt_reactor *r)
         if (when < r->deadline_ns)
             r->deadline_ns = when;
     }
-    list_for_each(it, &r->sessions) {
+    list_for_each(it, &r->sessions)
+    {
         const struct tgt_session *s = list_entry(it, struct tgt_session, node);
-        list_for_each(t, &s->tmfs) {
+        list_for_each(t, &s->tmfs)
+        {
             const struct tgt_tmf *tmf = list_entry(t, struct tgt_tmf, session_node);
             if (!tmf->started && tmf->deadline_ns > now && tmf->deadline_ns < r->deadline_ns)
                 r->deadline_ns = tmf->deadline_ns;

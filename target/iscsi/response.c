@@ -17,7 +17,8 @@ struct residual residual_of(uint64_t moved, uint64_t expected)
     return r;
 }
 
-/* The direction that the header's EDTL speaks of: write wins (R7143-11.3.4-01), and with neither bit whatever moved. */
+/* The direction that the header's EDTL speaks of: write wins (R7143-11.3.4-01), and with neither bit whatever
+ * moved. */
 struct residual residual_of_task(const struct tgt_task *task)
 {
     bool ours = task->failed || task->aborted; /* the device server has no sums */
@@ -64,10 +65,10 @@ void response_send(struct tgt_task *task)
     struct tgt_session *s = task->session;
     uint8_t status = status_of(task);
     uint32_t len = put_sense(task);
-    /* R7143-4.6.1.5-01, R7143-11.7.3-01, R7143-11.7.3-02: the status rides on Data-In only when there is nothing to
-     * add to GOOD and the command is no bidirectional one */
-    if (data_in_finish(task, status == STATUS_GOOD && len == 0 && !task->write) && status == STATUS_GOOD && len == 0 &&
-        !task->write)
+    /* R7143-4.6.1.5-01, R7143-11.7.3-01, R7143-11.7.3-02: the status rides on Data-In only when there is
+     * nothing to add to GOOD and the command is no bidirectional one */
+    if (data_in_finish(task, status == STATUS_GOOD && len == 0 && !task->write) && status == STATUS_GOOD &&
+        len == 0 && !task->write)
         return;
     if (!conn_live(conn))
         return;
@@ -82,7 +83,8 @@ void response_send(struct tgt_task *task)
     rsp.underflow = residual.underflow;
     rsp.residual_count = residual.count;
     if (task->read && task->write) { /* R7143-11.4.6-01 */
-        struct residual in = residual_of(task->failed || task->aborted ? 0 : task->scsi.in_len, task->edtl_in);
+        struct residual in =
+            residual_of(task->failed || task->aborted ? 0 : task->scsi.in_len, task->edtl_in);
         rsp.bidi_overflow = in.overflow;
         rsp.bidi_underflow = in.underflow;
         rsp.bidi_residual_count = in.count;
@@ -91,7 +93,8 @@ void response_send(struct tgt_task *task)
     rsp.stat_sn = conn->stat_sn++;   /* R7143-11.4.9-01 */
     session_numbers(s, &rsp.exp_cmd_sn, &rsp.max_cmd_sn);
     pdu_scsi_response_encode(&rsp, bhs);
-    /* R7143-4.6.1.2-01: sense in the same PDU, from the task's own memory: it needs no buffer when there is none */
+    /* R7143-4.6.1.2-01: sense in the same PDU, from the task's own memory: it needs no buffer when there is
+     * none */
     struct slice data = slice_borrow(task->response, len);
     conn_send(conn, bhs, len ? &data : NULL, len ? &task->unsent : NULL);
 }

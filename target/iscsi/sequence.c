@@ -1,5 +1,6 @@
-/* Command numbering (RFC 7143 4.2.2.1): non-immediate commands are executed in CmdSN order. On one connection they come
- * in order anyway; what comes early (several connections, or an initiator's gap) is kept until its turn. */
+/* Command numbering (RFC 7143 4.2.2.1): non-immediate commands are executed in CmdSN order. On one connection
+ * they come in order anyway; what comes early (several connections, or an initiator's gap) is kept until its
+ * turn. */
 #include "target/iscsi/conn_internal.h"
 
 static void held_free(struct tgt_session *s, struct held_pdu *held)
@@ -13,9 +14,7 @@ static void held_free(struct tgt_session *s, struct held_pdu *held)
 /* The place for cmd_sn: the first held one that is not before it, or the list's head. */
 static struct list_node *held_place(struct tgt_session *s, uint32_t cmd_sn)
 {
-    list_for_each(it, &s->held)
-        if (!sn_lt(list_entry(it, struct held_pdu, node)->cmd_sn, cmd_sn))
-            return it;
+    list_for_each(it, &s->held) if (!sn_lt(list_entry(it, struct held_pdu, node)->cmd_sn, cmd_sn)) return it;
     return &s->held;
 }
 
@@ -97,7 +96,8 @@ bool sequence_plug(struct tgt_session *s, uint32_t cmd_sn)
 
 void sequence_drop_all(struct tgt_session *s, const struct tgt_conn *conn)
 {
-    list_for_each_safe(it, &s->held) { /* R7143-11.14-09 */
+    list_for_each_safe(it, &s->held)
+    { /* R7143-11.14-09 */
         struct held_pdu *held = list_entry(it, struct held_pdu, node);
         if (!conn || held->conn == conn)
             held_free(s, held);

@@ -1,4 +1,5 @@
-/* Sessions: birth at the end of login, membership of connections, the command window, and the one way to their end. */
+/* Sessions: birth at the end of login, membership of connections, the command window, and the one way to
+ * their end. */
 #include <assert.h>
 
 #include "common/base/err.h"
@@ -11,8 +12,7 @@ static uint16_t new_tsih(struct tgt_reactor *r)
     for (;;) {
         uint16_t tsih = ++r->next_tsih;
         bool taken = tsih == 0; /* R7143-4.4.3-03 */
-        list_for_each(it, &r->sessions)
-            taken |= list_entry(it, struct tgt_session, node)->key.tsih == tsih;
+        list_for_each(it, &r->sessions) taken |= list_entry(it, struct tgt_session, node)->key.tsih == tsih;
         if (!taken)
             return tsih;
     }
@@ -107,17 +107,19 @@ int session_new(struct tgt_conn *conn, struct tgt_session **out)
     return 0;
 }
 
-/* The ISID rule (R7143-4.4.3-01): one session per initiator port and target portal group. Discovery without a target
- * name is unique per address instead (R7143-7.4.2.1-01). */
+/* The ISID rule (R7143-4.4.3-01): one session per initiator port and target portal group. Discovery without a
+ * target name is unique per address instead (R7143-7.4.2.1-01). */
 struct tgt_session *session_find(struct tgt_reactor *r, const struct tgt_nexus_key *key, bool discovery,
                                  const struct io_addr *local)
 {
     bool unnamed = discovery && !key->target[0];
-    list_for_each(it, &r->sessions) {
+    list_for_each(it, &r->sessions)
+    {
         struct tgt_session *s = list_entry(it, struct tgt_session, node);
         bool same = memcmp(s->key.isid, key->isid, sizeof key->isid) == 0 &&
                     strcmp(s->key.initiator, key->initiator) == 0 && strcmp(s->key.target, key->target) == 0;
-        if (same && (unnamed ? addr_equal(&s->local, local) : s->key.group == key->group)) /* R7143-4.4.3-02 */
+        if (same &&
+            (unnamed ? addr_equal(&s->local, local) : s->key.group == key->group)) /* R7143-4.4.3-02 */
             return s;
     }
     return NULL;
@@ -134,7 +136,8 @@ void session_add_conn(struct tgt_session *s, struct tgt_conn *conn)
 
 struct tgt_conn *session_conn(struct tgt_session *s, uint16_t cid)
 {
-    list_for_each(it, &s->conns) {
+    list_for_each(it, &s->conns)
+    {
         struct tgt_conn *conn = list_entry(it, struct tgt_conn, session_node);
         if (conn->cid == cid && conn->state != CONN_DEAD)
             return conn;
@@ -145,7 +148,8 @@ struct tgt_conn *session_conn(struct tgt_session *s, uint16_t cid)
 /* The connection that waits to take over a lost one's place. */
 static struct tgt_conn *joiner(const struct tgt_session *s)
 {
-    list_for_each(it, &s->r->conns) {
+    list_for_each(it, &s->r->conns)
+    {
         struct tgt_conn *conn = list_entry(it, struct tgt_conn, node);
         if (conn->state == CONN_WAIT_OLD && conn->login->join && conn->login->old == s)
             return conn;
@@ -158,7 +162,8 @@ static void abort_conn_tasks(struct tgt_session *s, const struct tgt_conn *conn)
 {
     sequence_drop_all(s, conn);
     task_mgmt_orphan(s, conn);
-    list_for_each_safe(it, &s->tasks) {
+    list_for_each_safe(it, &s->tasks)
+    {
         struct tgt_task *task = list_entry(it, struct tgt_task, node);
         if (task->conn == conn)
             iscsi_task_abort(task);
@@ -185,12 +190,10 @@ void session_close(struct tgt_session *s, const char *reason)
     env_trace(s->r->env, TRACE_INFO, "session.closing", s->key.initiator, reason, s->key.tsih, s->id);
     sequence_drop_all(s, NULL);
     task_mgmt_orphan(s, NULL);
-    list_for_each_safe(it, &s->tasks)
-        iscsi_task_abort(list_entry(it, struct tgt_task, node));
+    list_for_each_safe(it, &s->tasks) iscsi_task_abort(list_entry(it, struct tgt_task, node));
     if (s->nexus_open)
         scsi_nexus_abort_all(&s->nexus); /* R7143-6.3.5.1-01 */
-    list_for_each_safe(it, &s->conns)
-        conn_drop(list_entry(it, struct tgt_conn, session_node), reason);
+    list_for_each_safe(it, &s->conns) conn_drop(list_entry(it, struct tgt_conn, session_node), reason);
     session_check_end(s);
 }
 
@@ -204,13 +207,15 @@ static void session_end(struct tgt_session *s)
     tgt_config_unref(s->config);
     s->config = NULL;
     s->target = NULL;
-    s->down_event.event = (struct tgt_event){.kind = TGT_EVENT_SESSION_DOWN, .key = s->key, .reason = s->reason};
+    s->down_event.event =
+        (struct tgt_event){.kind = TGT_EVENT_SESSION_DOWN, .key = s->key, .reason = s->reason};
     s->down_event.ended = s;
     /* The address of a connection that may be gone is no use to anybody. */
     s->up_event.event.conn = NULL;
     list_push_back(&r->events, &s->down_event.node);
     env_trace(r->env, TRACE_INFO, "session.down", s->key.initiator, s->reason, s->key.tsih, s->id);
-    list_for_each_safe(it, &r->conns) {
+    list_for_each_safe(it, &r->conns)
+    {
         struct tgt_conn *conn = list_entry(it, struct tgt_conn, node);
         if (conn->state == CONN_WAIT_OLD && conn->login->old == s) {
             conn->login->old = NULL;
@@ -222,12 +227,9 @@ static void session_end(struct tgt_session *s)
 /* Do tasks of connections that are gone remain? */
 static bool orphans(const struct tgt_session *s)
 {
-    list_for_each(it, &s->tasks)
-        if (!list_entry(it, struct tgt_task, node)->conn)
-            return true;
-    list_for_each(it, &s->conns)
-        if (list_entry(it, struct tgt_conn, session_node)->state == CONN_DEAD)
-            return true;
+    list_for_each(it, &s->tasks) if (!list_entry(it, struct tgt_task, node)->conn) return true;
+    list_for_each(it, &s->conns) if (list_entry(it, struct tgt_conn, session_node)->state ==
+                                     CONN_DEAD) return true;
     return false;
 }
 
@@ -235,7 +237,8 @@ void session_check_end(struct tgt_session *s)
 {
     if (s->closing) {
         /* No store operation may still touch the medium for it, and no output may refer to its memory. */
-        if (s->config && list_empty(&s->tasks) && list_empty(&s->conns) && (!s->nexus_open || s->nexus.tasks == 0))
+        if (s->config && list_empty(&s->tasks) && list_empty(&s->conns) &&
+            (!s->nexus_open || s->nexus.tasks == 0))
             session_end(s);
         return;
     }
@@ -246,8 +249,8 @@ void session_check_end(struct tgt_session *s)
 
 /* ---- the window ---- */
 
-/* R7143-4.2.2.1-12, R7143-4.2.2.1-20: MaxCmdSN leaves room for what is not in progress, never goes back, and never
- * falls below ExpCmdSN - 1. */
+/* R7143-4.2.2.1-12, R7143-4.2.2.1-20: MaxCmdSN leaves room for what is not in progress, never goes back, and
+ * never falls below ExpCmdSN - 1. */
 void session_numbers(struct tgt_session *s, uint32_t *exp_cmd_sn, uint32_t *max_cmd_sn)
 {
     uint32_t room = s->active < s->window ? s->window - s->active : 0;
@@ -263,7 +266,8 @@ static void announce_window(struct tgt_session *s)
 {
     if (s->max_cmd_sn != s->exp_cmd_sn - 1 || s->active >= s->window || s->discovery)
         return;
-    list_for_each(it, &s->conns) {
+    list_for_each(it, &s->conns)
+    {
         struct tgt_conn *conn = list_entry(it, struct tgt_conn, session_node);
         if (conn->state == CONN_FULL) {
             nop_announce(conn);
@@ -343,7 +347,8 @@ static void describe(const struct tgt_session *s, struct tgt_session_info *out)
 
 bool tgt_session_next(const struct tgt_reactor *r, uint64_t id, struct tgt_session_info *out)
 {
-    list_for_each(it, &r->sessions) {
+    list_for_each(it, &r->sessions)
+    {
         const struct tgt_session *s = list_entry(it, struct tgt_session, node);
         if (s->id > id && !s->closing) {
             describe(s, out);
@@ -355,7 +360,8 @@ bool tgt_session_next(const struct tgt_reactor *r, uint64_t id, struct tgt_sessi
 
 bool tgt_session_drop(struct tgt_reactor *r, uint64_t id)
 {
-    list_for_each(it, &r->sessions) {
+    list_for_each(it, &r->sessions)
+    {
         struct tgt_session *s = list_entry(it, struct tgt_session, node);
         if (s->id == id && !s->closing) {
             session_close(s, "dropped by the administrator");

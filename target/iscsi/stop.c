@@ -3,7 +3,8 @@
 
 #define ASYNC_LOGOUT 1
 
-/* R7143-11.9.1-01: on the connection that is to be logged out. Discovery sessions get none (R7143-7.4.3-01). */
+/* R7143-11.9.1-01: on the connection that is to be logged out. Discovery sessions get none (R7143-7.4.3-01).
+ */
 static void ask_logout(struct tgt_conn *conn)
 {
     uint8_t bhs[PDU_BHS_LEN];
@@ -22,7 +23,8 @@ void stop_session(struct tgt_session *s)
     if (s->stopping || s->closing)
         return;
     s->stopping = true;
-    list_for_each_safe(it, &s->conns) {
+    list_for_each_safe(it, &s->conns)
+    {
         struct tgt_conn *conn = list_entry(it, struct tgt_conn, session_node);
         if (conn->state == CONN_FULL && !s->discovery)
             ask_logout(conn);
@@ -31,10 +33,9 @@ void stop_session(struct tgt_session *s)
 
 void stop_run(struct tgt_session *s)
 {
-    list_for_each(it, &s->tasks)
-        if (list_entry(it, struct tgt_task, node)->phase != TASK_DRAINING)
-            return;
-    list_for_each_safe(it, &s->conns) {
+    list_for_each(it, &s->tasks) if (list_entry(it, struct tgt_task, node)->phase != TASK_DRAINING) return;
+    list_for_each_safe(it, &s->conns)
+    {
         struct tgt_conn *conn = list_entry(it, struct tgt_conn, session_node);
         if (conn->state == CONN_FULL)
             conn_close_after_flush(conn, "the target stops");
@@ -45,7 +46,8 @@ uint32_t tgt_stop(struct tgt_reactor *r, bool now)
 {
     uint32_t count = 0;
     r->stopping = true;
-    list_for_each_safe(it, &r->sessions) {
+    list_for_each_safe(it, &r->sessions)
+    {
         struct tgt_session *s = list_entry(it, struct tgt_session, node);
         count++;
         if (now)
@@ -53,7 +55,8 @@ uint32_t tgt_stop(struct tgt_reactor *r, bool now)
         else
             stop_session(s);
     }
-    list_for_each_safe(it, &r->conns) { /* those that have not got to a session */
+    list_for_each_safe(it, &r->conns)
+    { /* those that have not got to a session */
         struct tgt_conn *conn = list_entry(it, struct tgt_conn, node);
         if (!conn->session && conn->state != CONN_DEAD)
             conn_drop(conn, "the target stops");

@@ -1,18 +1,16 @@
-/* The iSCSI target engine: RFC 7143's target side as a state machine without I/O. Bytes, completions and time go in; bytes,
- * store requests, messages to other reactors and events come out. One `struct tgt_reactor` per reactor thread; nothing
- * here is shared between threads except configuration snapshots and LUs.
+/* The iSCSI target engine: RFC 7143's target side as a state machine without I/O. Bytes, completions and time
+ * go in; bytes, store requests, messages to other reactors and events come out. One `struct tgt_reactor` per
+ * reactor thread; nothing here is shared between threads except configuration snapshots and LUs.
  *
  * The host (target/service, the simulator, unit tests, fuzzers):
  *   accepts a connection            -> tgt_conn_new
- *   wants to receive                -> tgt_conn_room: places to fill (recv_into), none = any (recv_any), or not now
- *   has received                    -> tgt_conn_received / tgt_conn_received_chunk / tgt_conn_lost
- *   after every batch of inputs     -> tgt_run, then pulls tgt_next_event until false, submits tgt_next_request, posts
- *                                      tgt_next_message, and sends what tgt_next_to_send names
- *   a send ended                    -> tgt_conn_sent
- *   a store request ended           -> tgt_store_done
- *   a message arrived               -> tgt_message
- *   tgt_deadline passed             -> tgt_tick
- * A connection belongs to the engine until TGT_EVENT_CONN_GONE; the host keeps its own data in conn->host. */
+ *   wants to receive                -> tgt_conn_room: places to fill (recv_into), none = any (recv_any), or
+ * not now has received                    -> tgt_conn_received / tgt_conn_received_chunk / tgt_conn_lost
+ *   after every batch of inputs     -> tgt_run, then pulls tgt_next_event until false, submits
+ * tgt_next_request, posts tgt_next_message, and sends what tgt_next_to_send names a send ended ->
+ * tgt_conn_sent a store request ended           -> tgt_store_done a message arrived               ->
+ * tgt_message tgt_deadline passed             -> tgt_tick A connection belongs to the engine until
+ * TGT_EVENT_CONN_GONE; the host keeps its own data in conn->host. */
 #ifndef LUNETTE_TARGET_ISCSI_TARGET_H
 #define LUNETTE_TARGET_ISCSI_TARGET_H
 
@@ -43,8 +41,8 @@ struct tgt_reactor {
     struct scsi_reactor scsi;
     struct tx_pool tx_pool;
     struct list_node conns, sessions;
-    struct list_node to_send;  /* conns with output and no loan */
-    struct list_node to_read;  /* conns that may be read again (back-pressure ended) */
+    struct list_node to_send; /* conns with output and no loan */
+    struct list_node to_read; /* conns that may be read again (back-pressure ended) */
     struct list_node events;
     struct list_node free_tasks;
     uint64_t tasks_allocated;
@@ -56,16 +54,17 @@ struct tgt_reactor {
     struct tgt_task **tasks; /* owned: every task object by its index, for target transfer tags */
     uint32_t task_count, task_cap;
     uint64_t next_session_id;
-    uint64_t deadline_ns;       /* no connection has an earlier one */
-    struct list_node starved;   /* tasks that wait for memory before their next R2T */
-    struct list_node dead;      /* sessions whose end has to be told */
+    uint64_t deadline_ns;     /* no connection has an earlier one */
+    struct list_node starved; /* tasks that wait for memory before their next R2T */
+    struct list_node dead;    /* sessions whose end has to be told */
 };
-int tgt_reactor_init(struct tgt_reactor *r, const struct env *env, struct pool *pool, uint32_t index, uint32_t count,
-                     struct tgt_config *config);
+int tgt_reactor_init(struct tgt_reactor *r, const struct env *env, struct pool *pool, uint32_t index,
+                     uint32_t count, struct tgt_config *config);
 /* All connections must be gone. */
 void tgt_reactor_fini(struct tgt_reactor *r);
-/* New snapshot (takes its own reference). Sessions of targets that are gone are dropped, ACLs and users count for new
- * logins, LUN maps change under running sessions. tgt_reactor_config_adopted says when nothing uses the old one. */
+/* New snapshot (takes its own reference). Sessions of targets that are gone are dropped, ACLs and users count
+ * for new logins, LUN maps change under running sessions. tgt_reactor_config_adopted says when nothing uses
+ * the old one. */
 void tgt_reactor_set_config(struct tgt_reactor *r, struct tgt_config *config);
 bool tgt_reactor_config_adopted(const struct tgt_reactor *r);
 
@@ -79,14 +78,15 @@ int tgt_conn_new(struct tgt_reactor *r, const struct tgt_conn_info *info, struct
 void *tgt_conn_host(const struct tgt_conn *conn);
 
 enum tgt_room { TGT_ROOM_ANY, TGT_ROOM_PLACES, TGT_ROOM_NOT_NOW };
-/* Where the next bytes go; *count places when TGT_ROOM_PLACES (at most FRAMER_PLACES_MAX). After NOT_NOW the conn appears in
- * tgt_next_to_read when it wants input again. One receive may be outstanding. */
+/* Where the next bytes go; *count places when TGT_ROOM_PLACES (at most FRAMER_PLACES_MAX). After NOT_NOW the
+ * conn appears in tgt_next_to_read when it wants input again. One receive may be outstanding. */
 enum tgt_room tgt_conn_room(struct tgt_conn *conn, struct io_vec *places, uint32_t *count);
-uint32_t tgt_recv_chunk_len(void); /* bytes: chunk size for recv_any */
-void tgt_conn_received(struct tgt_conn *conn, uint32_t len);                          /* into the places */
-void tgt_conn_received_chunk(struct tgt_conn *conn, struct chunk *chunk, uint32_t len); /* takes over the reference */
-/* The transport broke or ended (err: 0 for an orderly end of stream). No further input; the engine cleans up and then says
- * CONN_GONE. Loans of output end with tgt_conn_sent(conn, 0) from the host's completed send. */
+uint32_t tgt_recv_chunk_len(void);                           /* bytes: chunk size for recv_any */
+void tgt_conn_received(struct tgt_conn *conn, uint32_t len); /* into the places */
+void tgt_conn_received_chunk(struct tgt_conn *conn, struct chunk *chunk,
+                             uint32_t len); /* takes over the reference */
+/* The transport broke or ended (err: 0 for an orderly end of stream). No further input; the engine cleans up
+ * and then says CONN_GONE. Loans of output end with tgt_conn_sent(conn, 0) from the host's completed send. */
 void tgt_conn_lost(struct tgt_conn *conn, int err);
 /* Lends output; 0: nothing. One loan at a time, until tgt_conn_sent. */
 uint32_t tgt_conn_gather(struct tgt_conn *conn, struct io_vec *places, uint32_t max);
@@ -96,16 +96,17 @@ struct tgt_conn *tgt_next_to_read(struct tgt_reactor *r);
 
 /* ---- events ---- */
 enum tgt_event_kind {
-    /* The first login request is complete: the host looks up the nexus's home reactor (initiator name, ISID, target, portal
-     * group) and either answers tgt_conn_placed here, or tgt_conn_detach and, on the other reactor, tgt_conn_adopt. Until
-     * then the connection wants no input and has no output. */
+    /* The first login request is complete: the host looks up the nexus's home reactor (initiator name, ISID,
+     * target, portal group) and either answers tgt_conn_placed here, or tgt_conn_detach and, on the other
+     * reactor, tgt_conn_adopt. Until then the connection wants no input and has no output. */
     TGT_EVENT_PLACE,
-    /* Close the socket: output has been flushed or there is none worth sending. Then call tgt_conn_closed, which frees it. */
+    /* Close the socket: output has been flushed or there is none worth sending. Then call tgt_conn_closed,
+       which frees it. */
     TGT_EVENT_CLOSE,
     TGT_EVENT_SESSION_UP,   /* full feature phase reached; session is valid during the event */
     TGT_EVENT_SESSION_DOWN, /* session gone: the host releases the nexus's place */
-    /* TARGET COLD RESET: the target's sessions on this reactor are on their way out; the host calls tgt_target_drop with
-     * key.target on every other reactor. */
+    /* TARGET COLD RESET: the target's sessions on this reactor are on their way out; the host calls
+     * tgt_target_drop with key.target on every other reactor. */
     TGT_EVENT_COLD_RESET,
 };
 struct tgt_nexus_key {
@@ -117,22 +118,25 @@ struct tgt_nexus_key {
 };
 struct tgt_event {
     enum tgt_event_kind kind;
-    struct tgt_conn *conn;       /* PLACE, CLOSE */
-    struct tgt_nexus_key key;    /* PLACE, SESSION_UP, SESSION_DOWN */
-    const char *reason;          /* CLOSE: for the log; borrowed until the next call; may be NULL */
+    struct tgt_conn *conn;    /* PLACE, CLOSE */
+    struct tgt_nexus_key key; /* PLACE, SESSION_UP, SESSION_DOWN */
+    const char *reason;       /* CLOSE: for the log; borrowed until the next call; may be NULL */
 };
 bool tgt_next_event(struct tgt_reactor *r, struct tgt_event *out);
 void tgt_conn_placed(struct tgt_conn *conn);
-/* Takes the connection out of this reactor (bytes read ahead are kept inside, on the heap). NULL pool references remain. */
+/* Takes the connection out of this reactor (bytes read ahead are kept inside, on the heap). NULL pool
+ * references remain. */
 void tgt_conn_detach(struct tgt_conn *conn);
-/* Gives it to another reactor; continues the login there. On ERR_NOMEM the connection is closed with an event. */
+/* Gives it to another reactor; continues the login there. On ERR_NOMEM the connection is closed with an
+ * event. */
 void tgt_conn_adopt(struct tgt_reactor *r, struct tgt_conn *conn);
 void tgt_conn_closed(struct tgt_conn *conn);
 
 /* ---- time, work ---- */
 uint64_t tgt_deadline(const struct tgt_reactor *r); /* UINT64_MAX: none */
 void tgt_tick(struct tgt_reactor *r);
-/* Lets everything that became possible happen (SCSI events to PDUs, waiting R2Ts, windows). Cheap when nothing did. */
+/* Lets everything that became possible happen (SCSI events to PDUs, waiting R2Ts, windows). Cheap when
+ * nothing did. */
 void tgt_run(struct tgt_reactor *r);
 
 struct store_req *tgt_next_request(struct tgt_reactor *r);
@@ -140,8 +144,9 @@ void tgt_store_done(struct tgt_reactor *r, struct store_req *req);
 struct scsi_msg *tgt_next_message(struct tgt_reactor *r);
 void tgt_message(struct tgt_reactor *r, struct scsi_msg *msg);
 
-/* Stop: no new logins; every session is told by an asynchronous logout request where it can be, commands in flight end,
- * then connections close. TGT_EVENT_CLOSE follows for each. `now` drops them at once. Returns how many sessions there are. */
+/* Stop: no new logins; every session is told by an asynchronous logout request where it can be, commands in
+ * flight end, then connections close. TGT_EVENT_CLOSE follows for each. `now` drops them at once. Returns how
+ * many sessions there are. */
 uint32_t tgt_stop(struct tgt_reactor *r, bool now);
 
 /* ---- looking in (on the reactor's own thread) ---- */

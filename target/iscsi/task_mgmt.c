@@ -1,5 +1,5 @@
-/* Task management (RFC 7143 11.5, 11.6, 4.2.3.3): what a request covers, what it waits for, and its answer. The answer
- * goes out when no affected task can touch the medium any more. */
+/* Task management (RFC 7143 11.5, 11.6, 4.2.3.3): what a request covers, what it waits for, and its answer.
+ * The answer goes out when no affected task can touch the medium any more. */
 #include "common/base/err.h"
 #include "target/iscsi/conn_internal.h"
 
@@ -60,17 +60,19 @@ static bool covers(const struct tgt_tmf *tmf, const struct tgt_task *task)
         return false;
     if (one_lun(tmf->scsi.function))
         return same_lun(task->scsi.lun, tmf->scsi.lun);
-    return tmf->scsi.function == SCSI_TMF_TARGET_WARM_RESET || tmf->scsi.function == SCSI_TMF_TARGET_COLD_RESET;
+    return tmf->scsi.function == SCSI_TMF_TARGET_WARM_RESET ||
+           tmf->scsi.function == SCSI_TMF_TARGET_COLD_RESET;
 }
 
-/* ABORT and CLEAR TASK SET let data that was asked for arrive first (R7143-4.2.3.3-07, R7143-11.5.1-10). Nothing more
- * is asked for. */
+/* ABORT and CLEAR TASK SET let data that was asked for arrive first (R7143-4.2.3.3-07, R7143-11.5.1-10).
+ * Nothing more is asked for. */
 static bool data_due(const struct tgt_tmf *tmf)
 {
     bool due = false;
     if (tmf->scsi.function != SCSI_TMF_ABORT_TASK_SET && tmf->scsi.function != SCSI_TMF_CLEAR_TASK_SET)
         return false;
-    list_for_each(it, &tmf->session->tasks) {
+    list_for_each(it, &tmf->session->tasks)
+    {
         struct tgt_task *task = list_entry(it, struct tgt_task, node);
         if (task->phase == TASK_DRAINING || !covers(tmf, task))
             continue;
@@ -94,8 +96,10 @@ static void start(struct tgt_tmf *tmf)
     struct tgt_session *s = tmf->session;
     tmf->started = true;
     iscsi_task_start_waiting(s, true);
-    /* Tasks that the device server has finished or never had, and that wait for data only, are ours to end. */
-    list_for_each_safe(it, &s->tasks) {
+    /* Tasks that the device server has finished or never had, and that wait for data only, are ours to end.
+     */
+    list_for_each_safe(it, &s->tasks)
+    {
         struct tgt_task *task = list_entry(it, struct tgt_task, node);
         if ((task->phase == TASK_FINISHED || task->failed) && covers(tmf, task))
             iscsi_task_abort(task); /* R7143-11.5.1-05 */
@@ -105,7 +109,8 @@ static void start(struct tgt_tmf *tmf)
 
 void task_mgmt_run(struct tgt_session *s)
 {
-    list_for_each_safe(it, &s->tmfs) {
+    list_for_each_safe(it, &s->tmfs)
+    {
         struct tgt_tmf *tmf = list_entry(it, struct tgt_tmf, session_node);
         if (tmf->started)
             continue;
@@ -119,9 +124,7 @@ void task_mgmt_run(struct tgt_session *s)
 
 static bool is_tmf(const struct tgt_session *s, uint32_t itt)
 {
-    list_for_each(it, &s->tmfs)
-        if (list_entry(it, struct tgt_tmf, session_node)->itt == itt)
-            return true;
+    list_for_each(it, &s->tmfs) if (list_entry(it, struct tgt_tmf, session_node)->itt == itt) return true;
     return false;
 }
 
@@ -230,12 +233,14 @@ void task_mgmt_request(struct tgt_conn *conn, const uint8_t *bhs)
 static void drop_target(struct tgt_conn *conn)
 {
     struct tgt_session *own = conn->session;
-    list_for_each_safe(it, &conn->r->sessions) {
+    list_for_each_safe(it, &conn->r->sessions)
+    {
         struct tgt_session *s = list_entry(it, struct tgt_session, node);
         if (s != own && strcmp(s->key.target, own->key.target) == 0)
             session_close(s, "target cold reset");
     }
-    /* Before the event that closes the connection, so its slot is still there when the host pulls this one. */
+    /* Before the event that closes the connection, so its slot is still there when the host pulls this one.
+     */
     conn->reset_event.event = (struct tgt_event){.kind = TGT_EVENT_COLD_RESET, .key = own->key};
     if (!list_linked(&conn->reset_event.node))
         list_push_back(&conn->r->events, &conn->reset_event.node);
@@ -244,7 +249,8 @@ static void drop_target(struct tgt_conn *conn)
 
 void tgt_target_drop(struct tgt_reactor *r, const char *target, const char *reason)
 {
-    list_for_each_safe(it, &r->sessions) {
+    list_for_each_safe(it, &r->sessions)
+    {
         struct tgt_session *s = list_entry(it, struct tgt_session, node);
         if (strcmp(s->key.target, target) == 0)
             session_close(s, reason);
@@ -253,8 +259,9 @@ void tgt_target_drop(struct tgt_reactor *r, const char *target, const char *reas
 
 void task_mgmt_done(struct tgt_reactor *r)
 {
-    static const enum tmf_response response_of[] = {
-        [SCSI_TMF_COMPLETE] = TMF_COMPLETE, [SCSI_TMF_NO_LUN] = TMF_NO_LUN, [SCSI_TMF_REJECTED] = TMF_REJECTED};
+    static const enum tmf_response response_of[] = {[SCSI_TMF_COMPLETE] = TMF_COMPLETE,
+                                                    [SCSI_TMF_NO_LUN] = TMF_NO_LUN,
+                                                    [SCSI_TMF_REJECTED] = TMF_REJECTED};
     struct scsi_tmf *done;
     while ((done = scsi_next_tmf(&r->scsi)) != NULL) {
         struct tgt_tmf *tmf = done->owner;
@@ -271,7 +278,8 @@ void task_mgmt_done(struct tgt_reactor *r)
 
 void task_mgmt_orphan(struct tgt_session *s, const struct tgt_conn *conn)
 {
-    list_for_each_safe(it, &s->tmfs) {
+    list_for_each_safe(it, &s->tmfs)
+    {
         struct tgt_tmf *tmf = list_entry(it, struct tgt_tmf, session_node);
         if (conn && tmf->conn != conn)
             continue;

@@ -1,4 +1,5 @@
-/* Text Requests (RFC 7143 6.4, 11.10, 11.11): one negotiation at a time on a connection, split texts both ways. */
+/* Text Requests (RFC 7143 6.4, 11.10, 11.11): one negotiation at a time on a connection, split texts both
+ * ways. */
 #include "common/base/err.h"
 #include "target/iscsi/conn_internal.h"
 
@@ -48,11 +49,11 @@ static void respond(struct tgt_conn *conn, const struct pdu_text_request *req, b
         x->ttt = conn->text_ttt;
     }
     rsp.final = final;
-    rsp.more = more;                               /* R7143-11.11.2-01 */
-    rsp.itt = req->itt;                            /* R7143-11.11.3-01 */
+    rsp.more = more;    /* R7143-11.11.2-01 */
+    rsp.itt = req->itt; /* R7143-11.11.3-01 */
     rsp.ttt = final ? PDU_TAG_RESERVED : x->ttt;
-    rsp.lun = final ? 0 : req->lun;                /* R7143-11.10.4-03 */
-    rsp.stat_sn = conn->stat_sn++;                 /* R7143-11.11.5-01 */
+    rsp.lun = final ? 0 : req->lun; /* R7143-11.10.4-03 */
+    rsp.stat_sn = conn->stat_sn++;  /* R7143-11.11.5-01 */
     session_numbers(conn->session, &rsp.exp_cmd_sn, &rsp.max_cmd_sn);
     pdu_text_response_encode(&rsp, bhs);
     conn_send(conn, bhs, data, NULL);
@@ -92,7 +93,8 @@ static bool take_pairs(struct tgt_conn *conn, const uint8_t *bhs, struct text_wr
     text_parser_init(&parser, x->in.buf, x->in.len, x->in.cap);
     while ((result = text_parser_next(&parser, &key, &value)) == TEXT_PAIR) {
         if (key_receive(x->neg, key, value, w) != KEYS_OK) { /* R7143-6.4-12 */
-            refuse(conn, bhs, REJECT_PROTOCOL, x->neg->failure.reason ? x->neg->failure.reason : "key not allowed here");
+            refuse(conn, bhs, REJECT_PROTOCOL,
+                   x->neg->failure.reason ? x->neg->failure.reason : "key not allowed here");
             return false;
         }
     }

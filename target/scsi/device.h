@@ -1,23 +1,24 @@
-/* The device server: executes SCSI commands on logical units. No I/O: it turns commands into store requests and data,
- * which its host (through target/iscsi's reactor) submits and carries. SPC-4, SBC-3, SAM-5.
+/* The device server: executes SCSI commands on logical units. No I/O: it turns commands into store requests
+ * and data, which its host (through target/iscsi's reactor) submits and carries. SPC-4, SBC-3, SAM-5.
  *
  * Life of a task (all on the reactor of its nexus):
  *   transport fills struct scsi_task, calls scsi_task_start.
  *   events appear on reactor->ready (pull with scsi_next_ready), flagged in task->ready:
- *     SCSI_READY_OUT   the command wants task->out_len bytes of data-out (decided after CDB checks). The transport brings them
- *                      as spans with scsi_data_out, in any order of offsets, never overlapping; each span is block
- *                      aligned (see scsi_out_align) except the last. Raised again whenever a span has been consumed.
- *     SCSI_READY_IN    spans with data are on task->in_spans in order of offset: the transport pops them, sends them and
- *                      gives each back with scsi_span_done once its bytes are on the wire (that allows the next read).
- *     SCSI_READY_DONE  finished: task->status, sense, in_len (bytes that the command returns in total) and out_len are final.
- *                      All data-in spans have been handed over before. The task belongs to the transport again.
- *     SCSI_READY_ABORTED  finished by a task management function, reset or nexus loss: no store operation can touch the
- *                      medium any more. If task->respond_aborted, answer TASK ABORTED (40h), else answer nothing.
- *   A command that fails early may end while the initiator is still sending data-out: dropping it is the transport's work.
+ *     SCSI_READY_OUT   the command wants task->out_len bytes of data-out (decided after CDB checks). The
+ * transport brings them as spans with scsi_data_out, in any order of offsets, never overlapping; each span is
+ * block aligned (see scsi_out_align) except the last. Raised again whenever a span has been consumed.
+ *     SCSI_READY_IN    spans with data are on task->in_spans in order of offset: the transport pops them,
+ * sends them and gives each back with scsi_span_done once its bytes are on the wire (that allows the next
+ * read). SCSI_READY_DONE  finished: task->status, sense, in_len (bytes that the command returns in total) and
+ * out_len are final. All data-in spans have been handed over before. The task belongs to the transport again.
+ *     SCSI_READY_ABORTED  finished by a task management function, reset or nexus loss: no store operation can
+ * touch the medium any more. If task->respond_aborted, answer TASK ABORTED (40h), else answer nothing. A
+ * command that fails early may end while the initiator is still sending data-out: dropping it is the
+ * transport's work.
  *
- * LU state that all reactors share (mode pages, size, resets) is changed on the LU's home reactor, which sends it to every
- * reactor's view as a scsi_msg and waits for their acknowledgement. Messages are pulled with scsi_next_message and given to
- * scsi_message on reactor msg->to. */
+ * LU state that all reactors share (mode pages, size, resets) is changed on the LU's home reactor, which
+ * sends it to every reactor's view as a scsi_msg and waits for their acknowledgement. Messages are pulled
+ * with scsi_next_message and given to scsi_message on reactor msg->to. */
 #ifndef LUNETTE_TARGET_SCSI_DEVICE_H
 #define LUNETTE_TARGET_SCSI_DEVICE_H
 
@@ -29,34 +30,34 @@
 #include "common/base/slice.h"
 #include "target/store/store.h"
 
-#define SCSI_SPAN_LEN      (256u * 1024u) /* bytes: largest span */
-#define SCSI_SPANS_PER_TASK 4u            /* in flight at once, each direction */
-#define SCSI_SENSE_MAX     252u
-#define SCSI_CDB_MAX       260u
-#define SCSI_REACTORS_MAX  64u
-#define SCSI_NAME_MAX      224u
+#define SCSI_SPAN_LEN          (256u * 1024u) /* bytes: largest span */
+#define SCSI_SPANS_PER_TASK    4u             /* in flight at once, each direction */
+#define SCSI_SENSE_MAX         252u
+#define SCSI_CDB_MAX           260u
+#define SCSI_REACTORS_MAX      64u
+#define SCSI_NAME_MAX          224u
 #define SCSI_TASKS_PER_ITL_MAX 1024u /* more end TASK SET FULL */
 
 struct scsi_lu;
 struct scsi_lu_view; /* an LU as one reactor sees it; private to target/scsi */
 struct scsi_waiter;
-struct scsi_itl;     /* one nexus's relation to one LU: unit attentions, task list; private */
+struct scsi_itl; /* one nexus's relation to one LU: unit attentions, task list; private */
 
 /* ---- logical units (made by the host's configuration, shared by all reactors) ---- */
 struct scsi_lu_config {
     char vendor[9], product[17], revision[5]; /* space padded by the encoder */
-    char serial[64];           /* VPD 80h, unique per LU; minted at creation and stored */
-    uint8_t naa[16];           /* NAA 6h identifier for VPD 83h */
-    uint32_t block_size;       /* bytes: 512 or 4096 */
+    char serial[64];                          /* VPD 80h, unique per LU; minted at creation and stored */
+    uint8_t naa[16];                          /* NAA 6h identifier for VPD 83h */
+    uint32_t block_size;                      /* bytes: 512 or 4096 */
     uint8_t physical_block_exponent;
     bool readonly;
-    bool write_cache;          /* WCE at power on */
+    bool write_cache; /* WCE at power on */
     bool rotational;
     bool removable; /* RMB=1: START STOP UNIT can eject and load, PREVENT ALLOW holds the medium */
 };
 /* `home` is the reactor index that orders changes. The store is owned by the LU from now on. */
-int scsi_lu_new(const struct env *env, const struct scsi_lu_config *config, struct store *store, uint32_t home,
-                uint32_t reactor_count, struct scsi_lu **out);
+int scsi_lu_new(const struct env *env, const struct scsi_lu_config *config, struct store *store,
+                uint32_t home, uint32_t reactor_count, struct scsi_lu **out);
 /* No view may be in use (scsi_lu_idle on every reactor). Hands the store back for closing. */
 struct store *scsi_lu_free(struct scsi_lu *lu);
 const struct scsi_lu_config *scsi_lu_config(const struct scsi_lu *lu);
@@ -73,8 +74,8 @@ struct scsi_lun_map {
     uint32_t count;
     struct scsi_lun *luns; /* ascending by number */
 };
-/* 8-byte LUN field to number; false when the addressing method is none we use (peripheral bus 0, flat, extended flat).
- * *well_known is set for the REPORT LUNS well-known LU (C101h). */
+/* 8-byte LUN field to number; false when the addressing method is none we use (peripheral bus 0, flat,
+ * extended flat). *well_known is set for the REPORT LUNS well-known LU (C101h). */
 bool scsi_lun_decode(uint64_t lun_field, uint16_t *number, bool *well_known);
 uint64_t scsi_lun_encode(uint16_t number); /* peripheral below 256, flat from there */
 
@@ -99,7 +100,8 @@ struct scsi_reactor {
     uint64_t nexuses_opened;
     bool retrying, sweep;
 };
-void scsi_reactor_init(struct scsi_reactor *r, const struct env *env, struct pool *pool, uint32_t index, uint32_t count);
+void scsi_reactor_init(struct scsi_reactor *r, const struct env *env, struct pool *pool, uint32_t index,
+                       uint32_t count);
 void scsi_reactor_fini(struct scsi_reactor *r);
 
 /* ---- nexus: one I_T nexus = one session ---- */
@@ -118,7 +120,8 @@ struct scsi_nexus {
     struct scsi_itl *none;    /* where commands to absent LUNs and to the well-known LU run; owned */
     struct scsi_itl *low[64]; /* by LUN, for those that have been used; borrowed from itls */
 };
-/* A new nexus gets exactly one unit attention from each LU: 29/00, power on or reset or what an initiator may take for it. */
+/* A new nexus gets exactly one unit attention from each LU: 29/00, power on or reset or what an initiator may
+ * take for it. */
 int scsi_nexus_open(struct scsi_reactor *r, struct scsi_nexus *nexus);
 /* Nexus loss: aborts all tasks (each comes back SCSI_READY_ABORTED with respond_aborted false). */
 void scsi_nexus_abort_all(struct scsi_nexus *nexus);
@@ -150,9 +153,9 @@ struct scsi_span { /* a piece of a task's data with its store request */
 struct scsi_waiter {
     struct list_node node;
     uint64_t limit;
-    const struct scsi_lu *lu;      /* NULL: any */
-    const struct scsi_itl *itl;    /* NULL: any */
-    const struct scsi_task *task;  /* NULL: any */
+    const struct scsi_lu *lu;     /* NULL: any */
+    const struct scsi_itl *itl;   /* NULL: any */
+    const struct scsi_task *task; /* NULL: any */
     void (*over)(struct scsi_reactor *r, struct scsi_waiter *waiter);
 };
 
@@ -163,7 +166,8 @@ struct scsi_task {
     uint8_t cdb[SCSI_CDB_MAX];
     uint16_t cdb_len; /* bytes given: 16, or more with an extended CDB AHS */
     uint8_t attr, priority;
-    uint64_t expected_in, expected_out; /* bytes: EDTL of each direction, 0 when that direction is not announced */
+    uint64_t expected_in,
+        expected_out; /* bytes: EDTL of each direction, 0 when that direction is not announced */
     void *owner;
 
     /* results, final at DONE; out_len is set from the first SCSI_READY_OUT on */
@@ -171,8 +175,10 @@ struct scsi_task {
     uint16_t status_qualifier;
     uint8_t sense[SCSI_SENSE_MAX];
     uint8_t sense_len;
-    uint64_t in_len;  /* bytes of data-in that the command has (before EDTL cuts it): residuals are the transport's sum */
-    uint64_t out_len; /* bytes of data-out that the command takes; the transport brings min(out_len, expected_out) */
+    uint64_t in_len;  /* bytes of data-in that the command has (before EDTL cuts it): residuals are the
+                         transport's sum */
+    uint64_t out_len; /* bytes of data-out that the command takes; the transport brings min(out_len,
+                         expected_out) */
     bool respond_aborted;
 
     uint32_t ready; /* SCSI_READY_ bits not yet pulled */
@@ -190,13 +196,13 @@ struct scsi_task {
     uint64_t out_done;      /* bytes consumed */
     uint32_t store_pending; /* store requests in flight */
     uint32_t spans_out, spans_in;
-    struct slice param;   /* parameter list or one block of WRITE SAME */
-    struct store_req req; /* for flush, discard, zero */
-    uint64_t work[6];     /* per-command scratch */
-    uint64_t need_in;     /* bytes to read from the store */
-    uint64_t received;    /* bytes of data-out that have come */
-    bool out_ended;       /* no more will */
-    bool entered;         /* counts as running in its ITL */
+    struct slice param;       /* parameter list or one block of WRITE SAME */
+    struct store_req req;     /* for flush, discard, zero */
+    uint64_t work[6];         /* per-command scratch */
+    uint64_t need_in;         /* bytes to read from the store */
+    uint64_t received;        /* bytes of data-out that have come */
+    bool out_ended;           /* no more will */
+    bool entered;             /* counts as running in its ITL */
     struct list_node reading; /* spans in order of offset, not yet handed over */
     struct list_node lent;    /* handed over, not yet given back */
     struct list_node stalled; /* data-out that waits for memory */
@@ -209,29 +215,33 @@ struct scsi_task {
 void scsi_task_start(struct scsi_reactor *r, struct scsi_task *task);
 /* Next task with news; its `ready` bits are moved to *bits and cleared. NULL: none. */
 struct scsi_task *scsi_next_ready(struct scsi_reactor *r, uint32_t *bits);
-/* Bytes: boundary that data-out spans must start at (the block size for block writes, otherwise 1). SPAN_LEN is a multiple. */
+/* Bytes: boundary that data-out spans must start at (the block size for block writes, otherwise 1). SPAN_LEN
+ * is a multiple. */
 uint32_t scsi_out_align(const struct scsi_task *task);
-/* A span with its own chunk of at least len bytes (len <= SCSI_SPAN_LEN), or NULL when memory is short (try later). */
+/* A span with its own chunk of at least len bytes (len <= SCSI_SPAN_LEN), or NULL when memory is short (try
+ * later). */
 struct scsi_span *scsi_span_new(struct scsi_reactor *r, uint32_t len);
 /* A span around existing bytes (takes over the reference): immediate data straight from the receive chunk. */
 struct scsi_span *scsi_span_wrap(struct scsi_reactor *r, struct slice *data);
 /* Releases data and the span. For data-in spans of a live task this also lets the next read start. */
 void scsi_span_done(struct scsi_reactor *r, struct scsi_span *span);
-/* Hands a complete data-out span over: span->offset and data.len say where. Not after DONE or ABORTED was pulled. */
+/* Hands a complete data-out span over: span->offset and data.len say where. Not after DONE or ABORTED was
+ * pulled. */
 void scsi_data_out(struct scsi_reactor *r, struct scsi_task *task, struct scsi_span *span);
-/* The transport can bring no more data-out (expected_out was less than out_len): the command ends with what came. */
+/* The transport can bring no more data-out (expected_out was less than out_len): the command ends with what
+ * came. */
 void scsi_data_out_end(struct scsi_reactor *r, struct scsi_task *task);
 /* Aborts one task: it comes back SCSI_READY_ABORTED later (or already). */
 void scsi_task_abort(struct scsi_reactor *r, struct scsi_task *task);
 
 /* ---- store requests, messages ---- */
-struct store_req *scsi_next_request(struct scsi_reactor *r); /* the host submits it to req->store */
+struct store_req *scsi_next_request(struct scsi_reactor *r);         /* the host submits it to req->store */
 void scsi_store_done(struct scsi_reactor *r, struct store_req *req); /* req->result is set */
 
 enum scsi_msg_kind { SCSI_MSG_TO_HOME, SCSI_MSG_APPLY, SCSI_MSG_ACK, SCSI_MSG_FINISHED };
 struct scsi_msg { /* owned by whoever holds it; freed by the last receiver through env */
     struct list_node node;
-    uint32_t to;   /* reactor index */
+    uint32_t to; /* reactor index */
     uint32_t from;
     enum scsi_msg_kind kind;
     struct scsi_lu *lu;
@@ -242,13 +252,13 @@ void scsi_message(struct scsi_reactor *r, struct scsi_msg *msg);
 
 /* ---- task management ---- */
 enum scsi_tmf_function { /* RFC 7143 11.5.1 numbers */
-    SCSI_TMF_ABORT_TASK = 1,
-    SCSI_TMF_ABORT_TASK_SET = 2,
-    SCSI_TMF_CLEAR_ACA = 3,
-    SCSI_TMF_CLEAR_TASK_SET = 4,
-    SCSI_TMF_LOGICAL_UNIT_RESET = 5,
-    SCSI_TMF_TARGET_WARM_RESET = 6,
-    SCSI_TMF_TARGET_COLD_RESET = 7
+                         SCSI_TMF_ABORT_TASK = 1,
+                         SCSI_TMF_ABORT_TASK_SET = 2,
+                         SCSI_TMF_CLEAR_ACA = 3,
+                         SCSI_TMF_CLEAR_TASK_SET = 4,
+                         SCSI_TMF_LOGICAL_UNIT_RESET = 5,
+                         SCSI_TMF_TARGET_WARM_RESET = 6,
+                         SCSI_TMF_TARGET_COLD_RESET = 7
 };
 enum scsi_tmf_result { SCSI_TMF_COMPLETE, SCSI_TMF_NO_LUN, SCSI_TMF_REJECTED };
 struct scsi_tmf {
@@ -259,18 +269,18 @@ struct scsi_tmf {
     struct scsi_task *task; /* ABORT TASK: the transport found it; NULL: already gone, completes at once */
     void *owner;
     enum scsi_tmf_result result;
-    uint32_t pending; /* private: what must still end */
+    uint32_t pending;          /* private: what must still end */
     struct scsi_waiter waiter; /* private */
-    bool detached;    /* the nexus went away: nobody wants the answer; freed by the device server through env */
+    bool detached; /* the nexus went away: nobody wants the answer; freed by the device server through env */
 };
-/* Starts it; it appears in scsi_next_tmf when every affected task (of all nexuses and reactors, for resets) has left the
- * store. Affected tasks come back SCSI_READY_ABORTED before. The transport must have started all commands that the TMF
- * covers (CmdSN order) before. */
+/* Starts it; it appears in scsi_next_tmf when every affected task (of all nexuses and reactors, for resets)
+ * has left the store. Affected tasks come back SCSI_READY_ABORTED before. The transport must have started all
+ * commands that the TMF covers (CmdSN order) before. */
 void scsi_tmf_start(struct scsi_reactor *r, struct scsi_tmf *tmf);
 struct scsi_tmf *scsi_next_tmf(struct scsi_reactor *r);
 
-/* The LU's size has changed in its store (resize): new capacity in every view, then 2A/09 for every nexus. `done` is put on
- * the reactor's finished list like a TMF. Call on any reactor. */
+/* The LU's size has changed in its store (resize): new capacity in every view, then 2A/09 for every nexus.
+ * `done` is put on the reactor's finished list like a TMF. Call on any reactor. */
 void scsi_lu_resized(struct scsi_reactor *r, struct scsi_lu *lu, struct scsi_tmf *done);
 /* LU goes away from this reactor (configuration removed it): true when no task of this reactor uses it. */
 bool scsi_lu_idle(struct scsi_reactor *r, struct scsi_lu *lu);

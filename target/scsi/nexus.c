@@ -134,8 +134,8 @@ enum itl_found itl_find(struct scsi_nexus *nexus, uint16_t number, struct scsi_i
         return ITL_NO_MEMORY;
     itl->number = number;
     itl->readonly = lun->readonly;
-    /* The general code, for power on and for the loss of an earlier nexus alike: libiscsi's tools go on after this one
-     * and stop at 29/01 or 29/07. */
+    /* The general code, for power on and for the loss of an earlier nexus alike: libiscsi's tools go on after
+     * this one and stop at 29/01 or 29/07. */
     ua_raise(itl, UA_POWER_ON_RESET);
     if (number < sizeof nexus->low / sizeof nexus->low[0])
         nexus->low[number] = itl;

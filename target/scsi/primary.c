@@ -188,8 +188,8 @@ void cmd_read_capacity_16(struct scsi_reactor *r, struct scsi_task *task)
     task_reply(r, task, data, sizeof data, task_cdb(task, CDB_F_ALLOC));
 }
 
-/* Stores do not tell which blocks are backed: all count as mapped, which the standard allows. QEMU asks before it reads a
- * thin LUN, and stumbles over a refusal. */
+/* Stores do not tell which blocks are backed: all count as mapped, which the standard allows. QEMU asks
+ * before it reads a thin LUN, and stumbles over a refusal. */
 void cmd_get_lba_status(struct scsi_reactor *r, struct scsi_task *task)
 {
     enum { HEADER = 8, DESCRIPTOR = 16 };

@@ -45,13 +45,13 @@ struct scsi_lu_view {
 };
 
 /* Unit attention conditions, in the order in which they are told (SAM-5 5.14.2: resets first). */
-#define UA_LIST(X)                                                                                                   \
-    X(POWER_ON_RESET, ASC_POWER_ON_RESET)                                                                            \
-    X(RESET, ASC_RESET_FUNCTION)                                                                                     \
-    X(COMMANDS_CLEARED, ASC_COMMANDS_CLEARED_BY_ISCSI)                                                               \
-    X(MEDIUM_CHANGED, ASC_MEDIUM_MAY_HAVE_CHANGED)                                                                   \
-    X(MODE_CHANGED, ASC_MODE_PARAMETERS_CHANGED)                                                                     \
-    X(CAPACITY_CHANGED, ASC_CAPACITY_CHANGED)                                                                        \
+#define UA_LIST(X)                                                                                           \
+    X(POWER_ON_RESET, ASC_POWER_ON_RESET)                                                                    \
+    X(RESET, ASC_RESET_FUNCTION)                                                                             \
+    X(COMMANDS_CLEARED, ASC_COMMANDS_CLEARED_BY_ISCSI)                                                       \
+    X(MEDIUM_CHANGED, ASC_MEDIUM_MAY_HAVE_CHANGED)                                                           \
+    X(MODE_CHANGED, ASC_MODE_PARAMETERS_CHANGED)                                                             \
+    X(CAPACITY_CHANGED, ASC_CAPACITY_CHANGED)                                                                \
     X(LUNS_CHANGED, ASC_LUNS_CHANGED)
 enum ua {
 #define X(name, code) UA_##name,
@@ -69,7 +69,7 @@ struct scsi_itl {
     bool gone;    /* no longer in the map: freed when its last task is over */
     bool prevent; /* PREVENT ALLOW MEDIUM REMOVAL */
     bool pumping;
-    uint32_t ua; /* bit set of enum ua */
+    uint32_t ua;              /* bit set of enum ua */
     struct list_node tasks;   /* live, not aborted; scsi_task.node */
     struct list_node blocked; /* wait for their turn; scsi_task.wait_node */
     uint32_t live;            /* tasks that are not over, with aborted ones */
@@ -101,7 +101,8 @@ enum span_kind { SPAN_READ, SPAN_WRITE, SPAN_COMPARE };
 
 /* ---- lu.c, nexus.c ---- */
 struct scsi_lu_view *view_find(struct scsi_reactor *r, const struct scsi_lu *lu);
-struct scsi_lu_view *view_make(struct scsi_reactor *r, struct scsi_lu *lu); /* found or new; NULL: out of memory */
+struct scsi_lu_view *view_make(struct scsi_reactor *r,
+                               struct scsi_lu *lu); /* found or new; NULL: out of memory */
 enum itl_found { ITL_FOUND, ITL_ABSENT, ITL_NO_MEMORY };
 enum itl_found itl_find(struct scsi_nexus *nexus, uint16_t number, struct scsi_itl **out);
 void itl_free(struct scsi_itl *itl);
@@ -109,7 +110,8 @@ void itl_free(struct scsi_itl *itl);
 void itls_sweep(struct scsi_reactor *r);
 void ua_raise(struct scsi_itl *itl, enum ua ua);
 void ua_clear(struct scsi_itl *itl, enum ua ua);
-/* The most important pending condition as sense; false: none. ua_take also clears it (a reset with all that it implies). */
+/* The most important pending condition as sense; false: none. ua_take also clears it (a reset with all that
+ * it implies). */
 bool ua_peek(const struct scsi_itl *itl, struct scsi_sense *out);
 bool ua_take(struct scsi_itl *itl, struct scsi_sense *out);
 void itl_prevent(struct scsi_itl *itl, bool prevent);
@@ -143,20 +145,22 @@ void task_store_error(struct scsi_reactor *r, struct scsi_task *task, const stru
 /* Parks the task until memory is there again; then calls resume. */
 void task_wait(struct scsi_reactor *r, struct scsi_task *task,
                void (*resume)(struct scsi_reactor *r, struct scsi_task *task));
-/* Data-in that was made here: hands over min(len, alloc, EDTL) bytes and ends GOOD. False: memory is short, the command
- * will be started again from its beginning. */
-bool task_reply(struct scsi_reactor *r, struct scsi_task *task, const uint8_t *data, size_t len, uint64_t alloc);
+/* Data-in that was made here: hands over min(len, alloc, EDTL) bytes and ends GOOD. False: memory is short,
+ * the command will be started again from its beginning. */
+bool task_reply(struct scsi_reactor *r, struct scsi_task *task, const uint8_t *data, size_t len,
+                uint64_t alloc);
 /* Asks for `len` bytes of parameter list; then def->data. */
 void task_collect(struct scsi_reactor *r, struct scsi_task *task, uint32_t len);
 /* Bytes that the transport will bring. */
 uint64_t task_out_limit(const struct scsi_task *task);
 /* One store request that is the task's own (not a span's). */
-void task_request(struct scsi_reactor *r, struct scsi_task *task, enum store_verb verb, uint64_t offset, uint64_t len,
-                  bool fua, void (*after)(struct scsi_reactor *r, struct scsi_task *task));
+void task_request(struct scsi_reactor *r, struct scsi_task *task, enum store_verb verb, uint64_t offset,
+                  uint64_t len, bool fua, void (*after)(struct scsi_reactor *r, struct scsi_task *task));
 void task_submit(struct scsi_reactor *r, struct scsi_task *task, struct store_req *req);
 void task_abort(struct scsi_reactor *r, struct scsi_task *task, bool respond);
 void itl_abort_all(struct scsi_reactor *r, struct scsi_itl *itl, bool respond);
-/* Something the task waited for has come while it was already finishing or dying: ends it when that was the last. */
+/* Something the task waited for has come while it was already finishing or dying: ends it when that was the
+ * last. */
 void task_settle(struct scsi_reactor *r, struct scsi_task *task);
 /* Calls waiter->over, now or when all it covers is over. */
 void waiter_start(struct scsi_reactor *r, struct scsi_waiter *waiter);
@@ -175,20 +179,22 @@ void write_check_end(struct scsi_reactor *r, struct scsi_task *task);
 
 /* ---- handlers ---- */
 typedef void scsi_handler(struct scsi_reactor *r, struct scsi_task *task);
-scsi_handler cmd_get_lba_status, cmd_test_unit_ready, cmd_request_sense, cmd_report_luns, cmd_start_stop, cmd_prevent_allow,
-    cmd_report_opcodes, cmd_report_tmfs, cmd_read_capacity_10, cmd_read_capacity_16, cmd_inquiry, cmd_mode_sense,
-    cmd_mode_select, mode_select_data, cmd_read, cmd_write, cmd_verify, verify_data, cmd_write_same, write_same_data,
-    cmd_unmap, unmap_data, cmd_sync_cache;
+scsi_handler cmd_get_lba_status, cmd_test_unit_ready, cmd_request_sense, cmd_report_luns, cmd_start_stop,
+    cmd_prevent_allow, cmd_report_opcodes, cmd_report_tmfs, cmd_read_capacity_10, cmd_read_capacity_16,
+    cmd_inquiry, cmd_mode_sense, cmd_mode_select, mode_select_data, cmd_read, cmd_write, cmd_verify,
+    verify_data, cmd_write_same, write_same_data, cmd_unmap, unmap_data, cmd_sync_cache;
 
 /* ---- change.c: state that all reactors share ---- */
 enum change_kind { CHANGE_FLAGS, CHANGE_RESET, CHANGE_RESIZE };
 struct scsi_change;
-/* Starts a change of LU flags for a task (which gains one pending operation); over is called on this reactor when every
- * reactor has the new state. Reactors raise `ua` for every nexus but the task's. ERR_NOMEM: nothing happened. */
+/* Starts a change of LU flags for a task (which gains one pending operation); over is called on this reactor
+ * when every reactor has the new state. Reactors raise `ua` for every nexus but the task's. ERR_NOMEM:
+ * nothing happened. */
 int change_flags(struct scsi_reactor *r, struct scsi_task *task, uint32_t mask, uint32_t value, enum ua ua,
                  void (*over)(struct scsi_reactor *r, struct scsi_task *task));
 /* LU reset for a TMF (tmf->pending goes up); nexuses other than `nexus_id` get the unit attention. */
-int change_reset(struct scsi_reactor *r, struct scsi_lu *lu, uint64_t nexus_id, enum ua ua, struct scsi_tmf *tmf);
+int change_reset(struct scsi_reactor *r, struct scsi_lu *lu, uint64_t nexus_id, enum ua ua,
+                 struct scsi_tmf *tmf);
 void tmf_less(struct scsi_reactor *r, struct scsi_tmf *tmf); /* one pending thing has ended */
 
 #endif

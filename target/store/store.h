@@ -1,8 +1,10 @@
-/* Where blocks live. A store knows bytes at offsets: it never sees SCSI, and the device server never sees a file.
+/* Where blocks live. A store knows bytes at offsets: it never sees SCSI, and the device server never sees a
+ * file.
  *
- * One `struct store_ops` per kind (memory, null, file); each store object embeds `struct store` first. Requests carry
- * everything they need (no allocation); they are submitted on the caller's reactor with its `struct io`, and complete
- * there. A write is done when the store says so; FUA and flush mean stable media. */
+ * One `struct store_ops` per kind (memory, null, file); each store object embeds `struct store` first.
+ * Requests carry everything they need (no allocation); they are submitted on the caller's reactor with its
+ * `struct io`, and complete there. A write is done when the store says so; FUA and flush mean stable media.
+ */
 #ifndef LUNETTE_STORE_STORE_H
 #define LUNETTE_STORE_STORE_H
 
@@ -17,7 +19,10 @@ struct env;
 struct store;
 
 enum store_verb { STORE_READ, STORE_WRITE, STORE_FLUSH, STORE_DISCARD, STORE_ZERO };
-enum store_concurrency { STORE_ANY, STORE_HOME }; /* called from every reactor, or posted to its home reactor */
+enum store_concurrency {
+    STORE_ANY,
+    STORE_HOME
+}; /* called from every reactor, or posted to its home reactor */
 
 #define STORE_REQ_VECS 8
 
@@ -27,13 +32,13 @@ struct store_req {
     uint64_t offset, len; /* bytes; len is the sum of vec for READ and WRITE */
     struct io_vec vec[STORE_REQ_VECS];
     uint32_t vec_count;
-    int result;             /* 0 or enum err, when complete; ERR_NOSPACE: the medium is full */
-    uint64_t error_offset;  /* bytes, absolute: where a failed READ or WRITE stopped; = offset when unknown */
+    int result;            /* 0 or enum err, when complete; ERR_NOSPACE: the medium is full */
+    uint64_t error_offset; /* bytes, absolute: where a failed READ or WRITE stopped; = offset when unknown */
     void (*done)(struct store_req *req); /* called when submit said false, on the reactor of submission */
-    struct store *store;    /* borrowed until done */
-    void *owner;            /* the device server's */
-    struct list_node node;  /* the device server's */
-    void *host;             /* the host's: where it was submitted */
+    struct store *store;                 /* borrowed until done */
+    void *owner;                         /* the device server's */
+    struct list_node node;               /* the device server's */
+    void *host;                          /* the host's: where it was submitted */
     /* the store's own */
     struct io_op op;
     struct io_vec work[STORE_REQ_VECS]; /* what is left after a short transfer */
@@ -44,30 +49,32 @@ struct store_req {
 };
 
 struct store_info { /* what a store says of itself */
-    uint64_t size;              /* bytes */
+    uint64_t size;  /* bytes */
     bool readonly;
-    bool can_discard;           /* DISCARD makes the range read as zeros and may free space */
-    bool thin;                  /* space is allocated on write */
-    bool volatile_cache;        /* FLUSH has something to do */
+    bool can_discard;    /* DISCARD makes the range read as zeros and may free space */
+    bool thin;           /* space is allocated on write */
+    bool volatile_cache; /* FLUSH has something to do */
     bool rotational;
-    uint32_t block_min;         /* bytes: smallest block size it can serve (device sector, O_DIRECT alignment), else 1 */
+    uint32_t
+        block_min; /* bytes: smallest block size it can serve (device sector, O_DIRECT alignment), else 1 */
     uint32_t discard_granularity; /* bytes, 0 unknown */
-    uint32_t optimal_io;        /* bytes, 0 unknown */
+    uint32_t optimal_io;          /* bytes, 0 unknown */
     enum store_concurrency concurrency;
 };
 
 struct store_spec { /* "KIND:PATH,key=value,flag": parsed by store_spec_parse; all text owned by the spec */
     char kind[16];
-    char path[4096];    /* "" when the kind has none */
-    uint64_t size;      /* bytes, 0: not given */
-    uint32_t block_size; /* LU: 512 or 4096; 0: not given */
+    char path[4096];                 /* "" when the kind has none */
+    uint64_t size;                   /* bytes, 0: not given */
+    uint32_t block_size;             /* LU: 512 or 4096; 0: not given */
     uint8_t physical_block_exponent; /* LU: log2 of logical blocks per physical block */
     bool readonly, preallocate, direct, shared, create;
     bool removable; /* LU: a medium that can be ejected */
     bool rotational;
 };
-/* Reads one LUN specification: "file:/srv/a.img,size=10G,block=4096,readonly", "memory:size=1G", "null:size=1T".
- * A bare absolute path means file:. On error `why` gets one clear sentence naming the option; ERR_SYNTAX/ERR_RANGE. */
+/* Reads one LUN specification: "file:/srv/a.img,size=10G,block=4096,readonly", "memory:size=1G",
+ * "null:size=1T". A bare absolute path means file:. On error `why` gets one clear sentence naming the option;
+ * ERR_SYNTAX/ERR_RANGE. */
 int store_spec_parse(const char *text, struct store_spec *out, char *why, size_t why_len);
 /* The canonical text of a spec. */
 char *store_spec_format(const struct store_spec *spec, char *buf, size_t len);
@@ -75,8 +82,8 @@ char *store_spec_format(const struct store_spec *spec, char *buf, size_t len);
 struct store_ops {
     const char *kind;
     /* Opens or creates. `io` is any reactor's (opening is synchronous). `why` gets a sentence on failure. */
-    int (*open)(const struct env *env, struct io *io, const struct store_spec *spec, struct store **out, char *why,
-                size_t why_len);
+    int (*open)(const struct env *env, struct io *io, const struct store_spec *spec, struct store **out,
+                char *why, size_t why_len);
     /* True: complete now, req->result is set and done is not called. False: done will be called from io_run.
      * Offsets lie within the store's size (the device server checks). */
     bool (*submit)(struct store *store, struct io *io, struct store_req *req);
@@ -92,8 +99,8 @@ struct store {
 };
 
 /* Finds the kind and opens. The kinds are listed in store.c's table. */
-int store_open(const struct env *env, struct io *io, const struct store_spec *spec, struct store **out, char *why,
-               size_t why_len);
+int store_open(const struct env *env, struct io *io, const struct store_spec *spec, struct store **out,
+               char *why, size_t why_len);
 void store_close(struct store *store, struct io *io); /* NULL is fine */
 
 #endif

@@ -1,8 +1,9 @@
-/* An initiator in the simulated world: keeps commands in flight in a region of its own and knows what each block must hold.
+/* An initiator in the simulated world: keeps commands in flight in a region of its own and knows what each
+ * block must hold.
  *
- * A unit has at most one command in flight, and the library hides cuts, so every command must end GOOD, exactly once, and a
- * read must return the last write that was answered. A write that is executed late, twice in the wrong order or not at all
- * shows as a wrong stamp. */
+ * A unit has at most one command in flight, and the library hides cuts, so every command must end GOOD,
+ * exactly once, and a read must return the last write that was answered. A write that is executed late, twice
+ * in the wrong order or not at all shows as a wrong stamp. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,9 +14,9 @@
 #include "common/base/err.h"
 #include "tests/sim/world.h"
 
-#define CLIENT_BLOCK 512u
+#define CLIENT_BLOCK     512u
 #define CLIENT_DEPTH_MAX 8u
-#define CLIENT_UNIT_MAX (96u * 1024u)
+#define CLIENT_UNIT_MAX  (96u * 1024u)
 
 struct client_slot {
     struct lnt_command command;
@@ -47,13 +48,15 @@ struct client {
 static void client_fail(struct client *c, const char *what, uint64_t a, uint64_t b)
 {
     if (!c->problem[0])
-        snprintf(c->problem, sizeof c->problem, "client %u: %s (%" PRIu64 ", %" PRIu64 ")", c->index, what, a, b);
+        snprintf(c->problem, sizeof c->problem, "client %u: %s (%" PRIu64 ", %" PRIu64 ")", c->index, what, a,
+                 b);
 }
 
 static void client_stamp(struct client_slot *slot, uint32_t at, uint64_t sequence, struct stamp *out)
 {
     const struct client *c = slot->client;
-    *out = (struct stamp){c->first_lba + (slot->unit * c->unit_bytes + at) / CLIENT_BLOCK, c->index + 1, sequence};
+    *out = (struct stamp){c->first_lba + (slot->unit * c->unit_bytes + at) / CLIENT_BLOCK, c->index + 1,
+                          sequence};
 }
 
 static void client_check(struct client_slot *slot)
@@ -67,7 +70,8 @@ static void client_check(struct client_slot *slot)
         bool good = sequence ? stamp_check(slot->buffer + at, CLIENT_BLOCK, &want, &found)
                              : memcmp(slot->buffer + at, zeros, CLIENT_BLOCK) == 0;
         if (!good) {
-            client_fail(c, "a block holds another write than the last (expected, found sequence)", sequence, found.sequence);
+            client_fail(c, "a block holds another write than the last (expected, found sequence)", sequence,
+                        found.sequence);
             return;
         }
     }
@@ -126,7 +130,8 @@ static void client_issue(struct client_slot *slot)
             client_stamp(slot, at, slot->sequence, &stamp);
             stamp_fill(slot->buffer + at, CLIENT_BLOCK, &stamp);
         }
-        lnt_command_write(&slot->command, 0, lba, blocks, CLIENT_BLOCK, &slot->place, 1, world_pick(c->world, 4) == 0);
+        lnt_command_write(&slot->command, 0, lba, blocks, CLIENT_BLOCK, &slot->place, 1,
+                          world_pick(c->world, 4) == 0);
     } else {
         memset(slot->buffer, 0xee, c->unit_bytes);
         lnt_command_read(&slot->command, 0, lba, blocks, CLIENT_BLOCK, &slot->place, 1);
@@ -149,7 +154,8 @@ static void client_opened(void *arg, int err)
 {
     struct client *c = arg;
     if (err) {
-        snprintf(c->problem, sizeof c->problem, "client %u cannot log in: %.200s", c->index, lnt_client_error(c->lnt));
+        snprintf(c->problem, sizeof c->problem, "client %u cannot log in: %.200s", c->index,
+                 lnt_client_error(c->lnt));
         return;
     }
     c->opened = true;
@@ -160,7 +166,8 @@ static void client_options(struct client *c, struct lnt_options *o)
 {
     struct world *w = c->world;
     lnt_options_default(o);
-    snprintf(o->session.initiator_name, sizeof o->session.initiator_name, "iqn.2026-01.org.lunette:client%u", c->index);
+    snprintf(o->session.initiator_name, sizeof o->session.initiator_name, "iqn.2026-01.org.lunette:client%u",
+             c->index);
     memset(o->session.isid, 0, sizeof o->session.isid); /* the default is random */
     o->session.isid[0] = 0x80;
     o->session.isid[5] = (uint8_t)c->index;

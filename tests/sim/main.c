@@ -1,8 +1,9 @@
 /* Deterministic simulation of login, I/O and cut connections; a failing run is one number, its seed.
  *
- * Goal: whatever the network does, every command ends once, GOOD, with the right bytes; when the faults stop everything
- * completes in bounded virtual time; everything is given back; the same seed gives the same run. Method: per seed one
- * target (one or two logical reactors, memory or file store) and one to four initiators with drawn options and faults.
+ * Goal: whatever the network does, every command ends once, GOOD, with the right bytes; when the faults stop
+ * everything completes in bounded virtual time; everything is given back; the same seed gives the same run.
+ * Method: per seed one target (one or two logical reactors, memory or file store) and one to four initiators
+ * with drawn options and faults.
  *
  *   lunette-sim [--seed N] [--seeds N] [--verbose]     default: --seeds 200, from seed 1 */
 #include <inttypes.h>
@@ -160,8 +161,9 @@ int main(int argc, char **argv)
     for (uint64_t seed = first; seed < first + seeds; seed++) {
         struct outcome out = run_seed(seed);
         if (verbose || out.problem[0])
-            printf("seed %" PRIu64 ": hash %016" PRIx64 ", %" PRIu64 " reconnects, %.3f virtual s%s%s\n", seed, out.hash,
-                   out.reconnects, (double)out.virtual_ns / 1e9, out.problem[0] ? ": " : "", out.problem);
+            printf("seed %" PRIu64 ": hash %016" PRIx64 ", %" PRIu64 " reconnects, %.3f virtual s%s%s\n",
+                   seed, out.hash, out.reconnects, (double)out.virtual_ns / 1e9, out.problem[0] ? ": " : "",
+                   out.problem);
         if (out.problem[0]) {
             printf("%" PRIu64 " passed, 1 failed\nreplay: make sim SEED=%" PRIu64 "\n", seed - first, seed);
             return 1;
@@ -170,7 +172,8 @@ int main(int argc, char **argv)
         if (seed % 10 == 1) {
             struct outcome again = run_seed(seed);
             if (again.hash != out.hash || again.virtual_ns != out.virtual_ns) {
-                printf("seed %" PRIu64 ": two runs differ\n%" PRIu64 " passed, 1 failed\n", seed, seed - first);
+                printf("seed %" PRIu64 ": two runs differ\n%" PRIu64 " passed, 1 failed\n", seed,
+                       seed - first);
                 return 1;
             }
         }

@@ -8,12 +8,12 @@
 
 #include "common/base/env.h"
 
-#define CHECK(condition)                                                                                             \
-    do {                                                                                                             \
-        if (!(condition)) {                                                                                          \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                          \
-            abort();                                                                                                 \
-        }                                                                                                            \
+#define CHECK(condition)                                                                                     \
+    do {                                                                                                     \
+        if (!(condition)) {                                                                                  \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                  \
+            abort();                                                                                         \
+        }                                                                                                    \
     } while (0)
 
 /* ---- a heap that counts ---- */
@@ -47,10 +47,16 @@ static void world_lu(struct world *w)
     struct store_spec spec;
     struct store *store;
     char why[256] = "";
-    CHECK(store_spec_parse(w->file_store ? "file:/sim/disk.img,size=4M" : "memory:size=4M", &spec, why, sizeof why) == 0);
+    CHECK(store_spec_parse(w->file_store ? "file:/sim/disk.img,size=4M" : "memory:size=4M", &spec, why,
+                           sizeof why) == 0);
     CHECK(store_open(env, w->ios[0], &spec, &store, why, sizeof why) == 0);
-    struct scsi_lu_config config = {.vendor = "LUNETTE", .product = "SIM", .revision = "1", .serial = "SIM-1",
-                                    .naa = {0x60, 1}, .block_size = 512, .write_cache = true};
+    struct scsi_lu_config config = {.vendor = "LUNETTE",
+                                    .product = "SIM",
+                                    .revision = "1",
+                                    .serial = "SIM-1",
+                                    .naa = {0x60, 1},
+                                    .block_size = 512,
+                                    .write_cache = true};
     CHECK(scsi_lu_new(env, &config, store, 0, w->reactors, &w->lu) == 0);
 }
 

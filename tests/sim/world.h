@@ -1,5 +1,5 @@
-/* One simulated run: a target host on one or two logical reactors and up to four initiators, in one thread and virtual
- * time. Everything comes from the seed. */
+/* One simulated run: a target host on one or two logical reactors and up to four initiators, in one thread
+ * and virtual time. Everything comes from the seed. */
 #ifndef LUNETTE_TESTS_SIM_WORLD_H
 #define LUNETTE_TESTS_SIM_WORLD_H
 
@@ -35,7 +35,7 @@ struct world { /* the target's side */
 struct client;
 
 void world_init(struct world *w, uint64_t seed);
-void world_fini(struct world *w); /* asserts that everything was given back */
+void world_fini(struct world *w);                     /* asserts that everything was given back */
 uint64_t world_pick(struct world *w, uint64_t below); /* the seed's next choice */
 /* Runs until `done(arg)` or virtual time runs out; false: it ran out or nothing can happen any more. */
 bool world_run(struct world *w, bool (*done)(void *arg), void *arg, uint64_t limit_ns);

@@ -1,6 +1,7 @@
-/* PROVES(id, role): called as the last line of a test that has shown a requirement; role is "initiator", "target" or
- * "both" (an id whose row says `both` needs both roles). The ids go, one "id<TAB>role<TAB>test" line each, to the file
- * named by LUNETTE_PROOFS, which `make requirements` reads: a test that fails or is skipped never gets here. */
+/* PROVES(id, role): called as the last line of a test that has shown a requirement; role is "initiator",
+ * "target" or "both" (an id whose row says `both` needs both roles). The ids go, one "id<TAB>role<TAB>test"
+ * line each, to the file named by LUNETTE_PROOFS, which `make requirements` reads: a test that fails or is
+ * skipped never gets here. */
 #ifndef LUNETTE_TESTS_PROVES_H
 #define LUNETTE_TESTS_PROVES_H
 

@@ -1,5 +1,6 @@
-/* A raw initiator around the target engine: PDUs made by hand go in as bytes, PDUs come back as bytes, stores and the
- * clock are ours. One world is one reactor with one target of two LUs in memory; any number of clients. */
+/* A raw initiator around the target engine: PDUs made by hand go in as bytes, PDUs come back as bytes, stores
+ * and the clock are ours. One world is one reactor with one target of two LUs in memory; any number of
+ * clients. */
 #ifndef LUNETTE_TESTS_TARGET_HARNESS_H
 #define LUNETTE_TESTS_TARGET_HARNESS_H
 
@@ -37,16 +38,16 @@ struct world {
     struct tgt_config *config;
     struct tgt_reactor r;
     struct ram rams[2];
-    bool delay;             /* store requests wait for world_release */
-    uint32_t fail_alloc;    /* one allocation in this many fails; 0: none */
-    int fail_next;          /* result of the next store request, 0: good */
+    bool delay;          /* store requests wait for world_release */
+    uint32_t fail_alloc; /* one allocation in this many fails; 0: none */
+    int fail_next;       /* result of the next store request, 0: good */
     struct list_node delayed;
     uint32_t delayed_count;
-    bool hold_place;        /* placement is left to the test */
+    bool hold_place; /* placement is left to the test */
     struct tgt_conn *placing;
     uint32_t ups, downs, requests;
     struct tgt_nexus_key last_key;
-    char trace[256];        /* text of the last login.failed or reject */
+    char trace[256]; /* text of the last login.failed or reject */
 };
 
 struct reply { /* one PDU from the target */
@@ -59,13 +60,13 @@ struct client {
     struct world *w;
     struct tgt_conn *conn;
     bool closed;
-    bool stuck;        /* takes no bytes */
-    bool pending;      /* output waits for it */
-    uint8_t *in;       /* bytes from the target */
+    bool stuck;   /* takes no bytes */
+    bool pending; /* output waits for it */
+    uint8_t *in;  /* bytes from the target */
     size_t in_len, in_cap, in_pos;
-    uint8_t *out;      /* bytes not yet taken by the target */
+    uint8_t *out; /* bytes not yet taken by the target */
     size_t out_len, out_cap, out_pos;
-    uint32_t cut;      /* bytes per arrival: 0 as many as fit */
+    uint32_t cut; /* bytes per arrival: 0 as many as fit */
     bool cut_random;
     bool header_digest, data_digest;
     uint32_t cmd_sn, exp_stat_sn, itt;
@@ -105,7 +106,8 @@ static inline void world_free(void *ctx, void *ptr)
     (void)ctx;
     env_host()->free(env_host()->ctx, ptr);
 }
-static inline size_t world_hash(void *ctx, enum hash_alg alg, const struct bytes *parts, size_t count, uint8_t *out)
+static inline size_t world_hash(void *ctx, enum hash_alg alg, const struct bytes *parts, size_t count,
+                                uint8_t *out)
 {
     (void)ctx;
     return env_host()->hash(env_host()->ctx, alg, parts, count, out);
@@ -114,8 +116,8 @@ static inline void world_trace(void *ctx, const struct trace_event *event)
 {
     struct world *w = ctx;
     if (getenv("HARNESS_TRACE"))
-        fprintf(stderr, "%s: %s %s %llx %llx\n", event->kind, event->who ? event->who : "", event->text ? event->text : "",
-                (unsigned long long)event->a, (unsigned long long)event->b);
+        fprintf(stderr, "%s: %s %s %llx %llx\n", event->kind, event->who ? event->who : "",
+                event->text ? event->text : "", (unsigned long long)event->a, (unsigned long long)event->b);
     if (event->text && (strcmp(event->kind, "login.failed") == 0 || strcmp(event->kind, "reject") == 0))
         snprintf(w->trace, sizeof w->trace, "%s", event->text);
 }
@@ -167,8 +169,11 @@ static inline void world_init_small(struct world *w, uint64_t pool_limit)
     assert(!err);
     for (uint32_t i = 0; i < 2; i++) {
         struct ram *ram = &w->rams[i];
-        struct scsi_lu_config lu = {.vendor = "LUNETTE ", .product = "TEST            ", .revision = "1   ",
-                                    .block_size = BLOCK, .write_cache = true};
+        struct scsi_lu_config lu = {.vendor = "LUNETTE ",
+                                    .product = "TEST            ",
+                                    .revision = "1   ",
+                                    .block_size = BLOCK,
+                                    .write_cache = true};
         snprintf(lu.serial, sizeof lu.serial, "serial%u", i);
         lu.naa[0] = 0x60;
         lu.naa[15] = (uint8_t)i;
@@ -199,7 +204,8 @@ static inline void store_execute(struct world *w, struct store_req *req)
     req->result = w->fail_next;
     w->fail_next = 0;
     if (req->result == 0)
-        for (uint32_t i = 0; i < req->vec_count && (req->verb == STORE_READ || req->verb == STORE_WRITE); i++) {
+        for (uint32_t i = 0; i < req->vec_count && (req->verb == STORE_READ || req->verb == STORE_WRITE);
+             i++) {
             if (req->verb == STORE_READ)
                 memcpy(req->vec[i].ptr, ram->data + at, req->vec[i].len);
             else
@@ -442,8 +448,8 @@ static inline void client_bytes(struct client *c, const void *ptr, size_t len)
 }
 
 /* Queues a PDU: lengths, padding and digests are filled in. */
-static inline void client_queue_ahs(struct client *c, uint8_t *bhs, const void *ahs, uint32_t ahs_len, const void *data,
-                                    uint32_t len)
+static inline void client_queue_ahs(struct client *c, uint8_t *bhs, const void *ahs, uint32_t ahs_len,
+                                    const void *data, uint32_t len)
 {
     static const uint8_t zero[4];
     uint8_t digest[4];
@@ -478,7 +484,8 @@ static inline struct reply *client_reply(struct client *c)
     if (left < PDU_BHS_LEN)
         return NULL;
     uint32_t len = pdu_data_len(p);
-    size_t need = PDU_BHS_LEN + (c->header_digest ? 4u : 0u) + len + pdu_pad_len(len) + (c->data_digest && len ? 4u : 0u);
+    size_t need = PDU_BHS_LEN + (c->header_digest ? 4u : 0u) + len + pdu_pad_len(len) +
+                  (c->data_digest && len ? 4u : 0u);
     if (left < need)
         return NULL;
     memcpy(c->reply.bhs, p, PDU_BHS_LEN);
@@ -504,7 +511,8 @@ static inline struct reply *client_expect(struct client *c, uint8_t opcode)
         char text[400] = "nothing";
         if (r)
             pdu_dump(r->bhs, text, sizeof text);
-        fprintf(stderr, "wanted %s, got %s%s (%s)\n", pdu_name(opcode), text, c->closed ? ", closed" : "", c->w->trace);
+        fprintf(stderr, "wanted %s, got %s%s (%s)\n", pdu_name(opcode), text, c->closed ? ", closed" : "",
+                c->w->trace);
         abort();
     }
     return r;
@@ -551,7 +559,8 @@ static inline bool reply_has(const struct reply *r, const char *pair)
     return false;
 }
 
-static inline struct pdu_login_response client_login_step(struct client *c, int csg, int nsg, const char *text)
+static inline struct pdu_login_response client_login_step(struct client *c, int csg, int nsg,
+                                                          const char *text)
 {
     static char buf[100000];
     uint8_t bhs[PDU_BHS_LEN];
@@ -589,7 +598,8 @@ static inline void client_login(struct client *c, const char *keys)
 }
 static inline void client_discovery(struct client *c)
 {
-    struct pdu_login_response rsp = client_login_step(c, 1, 3, "InitiatorName=" INITIATOR "\nSessionType=Discovery");
+    struct pdu_login_response rsp =
+        client_login_step(c, 1, 3, "InitiatorName=" INITIATOR "\nSessionType=Discovery");
     assert(login_status(rsp) == 0 && rsp.transit);
 }
 
@@ -616,7 +626,8 @@ static inline struct pdu_scsi_command command(struct client *c, bool read, bool 
     p.exp_stat_sn = c->exp_stat_sn;
     return p;
 }
-static inline void command_send(struct client *c, const struct pdu_scsi_command *p, const void *data, uint32_t len)
+static inline void command_send(struct client *c, const struct pdu_scsi_command *p, const void *data,
+                                uint32_t len)
 {
     uint8_t bhs[PDU_BHS_LEN];
     pdu_scsi_command_encode(p, bhs);
@@ -629,7 +640,8 @@ static inline uint32_t read_send(struct client *c, uint32_t lba, uint16_t blocks
     command_send(c, &p, NULL, 0);
     return p.itt;
 }
-static inline struct pdu_data_out data_out(uint32_t itt, uint32_t ttt, uint32_t sn, uint32_t offset, bool final)
+static inline struct pdu_data_out data_out(uint32_t itt, uint32_t ttt, uint32_t sn, uint32_t offset,
+                                           bool final)
 {
     struct pdu_data_out p;
     pdu_data_out_init(&p);
@@ -640,7 +652,8 @@ static inline struct pdu_data_out data_out(uint32_t itt, uint32_t ttt, uint32_t 
     p.final = final;
     return p;
 }
-static inline void data_out_send(struct client *c, const struct pdu_data_out *p, const void *data, uint32_t len)
+static inline void data_out_send(struct client *c, const struct pdu_data_out *p, const void *data,
+                                 uint32_t len)
 {
     uint8_t bhs[PDU_BHS_LEN];
     pdu_data_out_encode(p, bhs);

@@ -1,5 +1,5 @@
-/* A rig for the io tests: one backend, a pool, and operations that remember their result. Each test of a behaviour runs
- * over every backend: RIG_TEST makes the rows of the table. */
+/* A rig for the io tests: one backend, a pool, and operations that remember their result. Each test of a
+ * behaviour runs over every backend: RIG_TEST makes the rows of the table. */
 #ifndef LUNETTE_TESTS_TEST_IO_COMMON_H
 #define LUNETTE_TESTS_TEST_IO_COMMON_H
 
@@ -74,26 +74,30 @@ static inline int rig_teardown(void **state)
     return 0;
 }
 
-#define RIG(state)                                                                                                     \
-    struct rig *rig = *(state);                                                                                        \
-    if (!rig->io) {                                                                                                    \
-        print_message("skipped: io_uring is not available here\n");                                                    \
-        skip();                                                                                                        \
+#define RIG(state)                                                                                           \
+    struct rig *rig = *(state);                                                                              \
+    if (!rig->io) {                                                                                          \
+        print_message("skipped: io_uring is not available here\n");                                          \
+        skip();                                                                                              \
     }
 
-#define RIG_ROW(f, kind, suffix) {#f suffix, f, rig_setup, rig_teardown, (void *)(uintptr_t)(kind)}
-#define RIG_TEST_REAL(f)                                                                                               \
-    RIG_ROW(f, RIG_EPOLL, " (epoll)"), RIG_ROW(f, RIG_URING, " (uring)"), RIG_ROW(f, RIG_URING_PLAIN, " (uring plain)")
+#define RIG_ROW(f, kind, suffix)                                                                             \
+    {                                                                                                        \
+#f suffix, f, rig_setup, rig_teardown, (void *)(uintptr_t)(kind)                                     \
+    }
+#define RIG_TEST_REAL(f)                                                                                     \
+    RIG_ROW(f, RIG_EPOLL, " (epoll)"), RIG_ROW(f, RIG_URING, " (uring)"),                                    \
+        RIG_ROW(f, RIG_URING_PLAIN, " (uring plain)")
 #define RIG_TEST(f) RIG_TEST_REAL(f), RIG_ROW(f, RIG_SIM, " (sim)")
 
 /* Runs the io until the condition holds. */
-#define RUN_UNTIL(io_, condition)                                                                                      \
-    do {                                                                                                               \
-        const uint64_t give_up_ns = io_now(io_) + RIG_PATIENCE;                                                        \
-        while (!(condition)) {                                                                                         \
-            assert_true(io_now(io_) < give_up_ns);                                                                     \
-            io_run(io_, io_now(io_) + 20 * NS_PER_MS);                                                                 \
-        }                                                                                                              \
+#define RUN_UNTIL(io_, condition)                                                                            \
+    do {                                                                                                     \
+        const uint64_t give_up_ns = io_now(io_) + RIG_PATIENCE;                                              \
+        while (!(condition)) {                                                                               \
+            assert_true(io_now(io_) < give_up_ns);                                                           \
+            io_run(io_, io_now(io_) + 20 * NS_PER_MS);                                                       \
+        }                                                                                                    \
     } while (0)
 
 /* Runs some turns in which nothing is expected. */
@@ -121,10 +125,10 @@ static inline struct wait_op wait_op_new(void)
     return (struct wait_op){.op = {.done = wait_op_done}};
 }
 
-#define AWAIT(rig_, w)                                                                                                 \
-    do {                                                                                                               \
-        RUN_UNTIL((rig_)->io, (w).finished > 0);                                                                       \
-        assert_int_equal((w).finished, 1);                                                                             \
+#define AWAIT(rig_, w)                                                                                       \
+    do {                                                                                                     \
+        RUN_UNTIL((rig_)->io, (w).finished > 0);                                                             \
+        assert_int_equal((w).finished, 1);                                                                   \
     } while (0)
 
 static inline struct io_addr rig_loopback(const char *text)

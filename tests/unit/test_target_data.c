@@ -1,6 +1,7 @@
-/* Data transfer of the target engine: the four ImmediateData/InitialR2T combinations over burst limits, Data-In cuts,
- * residuals, digests, wrong Data-Out PDUs, and that the cutting of the byte stream does not matter. Method: writes and
- * reads through a raw initiator against LUs in memory, whose bytes are compared. */
+/* Data transfer of the target engine: the four ImmediateData/InitialR2T combinations over burst limits,
+ * Data-In cuts, residuals, digests, wrong Data-Out PDUs, and that the cutting of the byte stream does not
+ * matter. Method: writes and reads through a raw initiator against LUs in memory, whose bytes are compared.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -95,7 +96,8 @@ static struct pdu_scsi_response write_through(const struct limits *l, uint32_t b
         if (count > r2t_most)
             r2t_most = count;
         for (uint32_t i = 0; i < count; i++)
-            send_sequence(p.itt, r2t[i].ttt, r2t[i].buffer_offset, r2t[i].desired_data_transfer_length, l->segment);
+            send_sequence(p.itt, r2t[i].ttt, r2t[i].buffer_offset, r2t[i].desired_data_transfer_length,
+                          l->segment);
     }
     return expect_response(&c);
 }
@@ -114,7 +116,8 @@ static void all_data_combinations_write_what_was_sent(void **state)
                 struct limits l = {combo & 1, combo >> 1 & 1, firsts[f], maxes[m], 262144, m < 2 ? 4 : 2};
                 char keys[300];
                 snprintf(keys, sizeof keys,
-                         "ImmediateData=%s\nInitialR2T=%s\nFirstBurstLength=%u\nMaxBurstLength=%u\nMaxOutstandingR2T=%u",
+                         "ImmediateData=%s\nInitialR2T=%s\nFirstBurstLength=%u\nMaxBurstLength=%"
+                         "u\nMaxOutstandingR2T=%u",
                          l.immediate ? "Yes" : "No", l.initial_r2t ? "Yes" : "No", l.first, l.max, l.r2ts);
                 for (uint32_t i = 0; i < 2; i++) {
                     w.config->targets[0].keys.initial_r2t = l.initial_r2t;
@@ -174,12 +177,14 @@ static void four_kib_blocks_merge_odd_first_bursts(void **state)
 static void data_in_keeps_segment_and_burst_limits(void **state)
 {
     (void)state;
-    static const uint32_t segments[] = {512, 1000, 4096, 65536, 1048576}, bursts[] = {512, 3000, 16384, 262144};
+    static const uint32_t segments[] = {512, 1000, 4096, 65536, 1048576},
+                          bursts[] = {512, 3000, 16384, 262144};
     memcpy(w.rams[0].data, pat, 1u << 20);
     for (uint32_t s = 0; s < 5; s++)
         for (uint32_t b = 0; b < 4; b++) {
             char keys[200];
-            snprintf(keys, sizeof keys, "MaxRecvDataSegmentLength=%u\nMaxBurstLength=%u\nFirstBurstLength=512", segments[s],
+            snprintf(keys, sizeof keys,
+                     "MaxRecvDataSegmentLength=%u\nMaxBurstLength=%u\nFirstBurstLength=512", segments[s],
                      bursts[b]);
             again(keys);
             for (uint32_t blocks = 1; blocks < 2048; blocks = blocks * 3 + 1) {
@@ -246,8 +251,26 @@ static const struct residual_row residuals[] = {
     {"INQUIRY exact", {0x12, 0, 0, 0, 36}, true, false, 36, false, false, 0, 36, 0},
     {"INQUIRY longer than announced", {0x12, 0, 0, 0, 36}, true, false, 16, true, false, 20, 16, 0},
     {"INQUIRY without the R bit", {0x12, 0, 0, 0, 36}, false, false, 0, true, false, 36, 0, 0},
-    {"READ(10) cut by the length", {0x28, 0, 0, 0, 0, 0, 0, 0, 4}, true, false, 1024, true, false, 1024, 1024, 0},
-    {"READ(10) short of the length", {0x28, 0, 0, 0, 0, 0, 0, 0, 1}, true, false, 2048, false, true, 1536, 512, 0},
+    {"READ(10) cut by the length",
+     {0x28, 0, 0, 0, 0, 0, 0, 0, 4},
+     true,
+     false,
+     1024,
+     true,
+     false,
+     1024,
+     1024,
+     0},
+    {"READ(10) short of the length",
+     {0x28, 0, 0, 0, 0, 0, 0, 0, 1},
+     true,
+     false,
+     2048,
+     false,
+     true,
+     1536,
+     512,
+     0},
     {"READ(10) beyond the end", {0x28, 0, 0x7f, 0, 0, 0, 0, 0, 1}, true, false, 512, false, true, 512, 0, 2},
     {"unknown command", {0xff}, true, false, 512, false, true, 512, 0, 2},
 };
@@ -277,7 +300,8 @@ static void residuals_follow_the_table(void **state)
             over = rsp.overflow, under = rsp.underflow, count = rsp.residual_count, status = rsp.status;
             stat_sn = rsp.stat_sn;
         }
-        if (over != row->over || under != row->under || count != row->count || data != row->data || status != row->status)
+        if (over != row->over || under != row->under || count != row->count || data != row->data ||
+            status != row->status)
             fail_msg("%s: O=%d U=%d %u data %u status %x", row->what, over, under, count, data, status);
         assert_int_equal(stat_sn, c.exp_stat_sn++);
         assert_true(client_quiet(&c));
@@ -344,21 +368,43 @@ static void failed_read_sends_status_in_a_response(void **state)
 /* ---- wrong data ---- */
 
 enum wrong {
-    IMMEDIATE_NOT_ALLOWED, IMMEDIATE_TOO_LONG, UNSOLICITED_NOT_ALLOWED, DATA_WITH_READ, UNSOLICITED_TOO_LONG,
-    UNSOLICITED_TOO_SHORT, UNSOLICITED_UNEXPECTED, R2T_WRONG_OFFSET, R2T_WRONG_SN, R2T_TOO_LONG, R2T_EARLY_F, R2T_NO_F,
-    UNKNOWN_TTT, UNKNOWN_ITT, WRONG_ITT_FOR_TTT
+    IMMEDIATE_NOT_ALLOWED,
+    IMMEDIATE_TOO_LONG,
+    UNSOLICITED_NOT_ALLOWED,
+    DATA_WITH_READ,
+    UNSOLICITED_TOO_LONG,
+    UNSOLICITED_TOO_SHORT,
+    UNSOLICITED_UNEXPECTED,
+    R2T_WRONG_OFFSET,
+    R2T_WRONG_SN,
+    R2T_TOO_LONG,
+    R2T_EARLY_F,
+    R2T_NO_F,
+    UNKNOWN_TTT,
+    UNKNOWN_ITT,
+    WRONG_ITT_FOR_TTT
 };
 struct wrong_row {
     enum wrong wrong;
-    uint8_t reject;         /* 0: none */
-    uint8_t asc, ascq;      /* 0: the command ends well */
+    uint8_t reject;    /* 0: none */
+    uint8_t asc, ascq; /* 0: the command ends well */
 };
 static const struct wrong_row wrongs[] = {
-    {IMMEDIATE_NOT_ALLOWED, 0, 0x0c, 0x0c},  {IMMEDIATE_TOO_LONG, 0, 0x0c, 0x0d},   {UNSOLICITED_NOT_ALLOWED, 0, 0x0c, 0x0c},
-    {DATA_WITH_READ, 0, 0x0c, 0x0c},         {UNSOLICITED_TOO_LONG, 0, 0x0c, 0x0d}, {UNSOLICITED_TOO_SHORT, 0, 0x0c, 0x0d},
-    {UNSOLICITED_UNEXPECTED, 0, 0x0c, 0x0c}, {R2T_WRONG_OFFSET, 9, 0x4b, 0x05},     {R2T_WRONG_SN, 0, 0x47, 0x05},
-    {R2T_TOO_LONG, 9, 0x0c, 0x0d},           {R2T_EARLY_F, 4, 0x0c, 0x0d},          {R2T_NO_F, 4, 0x0c, 0x0d},
-    {UNKNOWN_TTT, 9, 0, 0},                  {UNKNOWN_ITT, 9, 0, 0},                {WRONG_ITT_FOR_TTT, 9, 0, 0},
+    {IMMEDIATE_NOT_ALLOWED, 0, 0x0c, 0x0c},
+    {IMMEDIATE_TOO_LONG, 0, 0x0c, 0x0d},
+    {UNSOLICITED_NOT_ALLOWED, 0, 0x0c, 0x0c},
+    {DATA_WITH_READ, 0, 0x0c, 0x0c},
+    {UNSOLICITED_TOO_LONG, 0, 0x0c, 0x0d},
+    {UNSOLICITED_TOO_SHORT, 0, 0x0c, 0x0d},
+    {UNSOLICITED_UNEXPECTED, 0, 0x0c, 0x0c},
+    {R2T_WRONG_OFFSET, 9, 0x4b, 0x05},
+    {R2T_WRONG_SN, 0, 0x47, 0x05},
+    {R2T_TOO_LONG, 9, 0x0c, 0x0d},
+    {R2T_EARLY_F, 4, 0x0c, 0x0d},
+    {R2T_NO_F, 4, 0x0c, 0x0d},
+    {UNKNOWN_TTT, 9, 0, 0},
+    {UNKNOWN_ITT, 9, 0, 0},
+    {WRONG_ITT_FOR_TTT, 9, 0, 0},
 };
 
 static void wrong_data_ends_the_command_as_the_rfc_says(void **state)
@@ -372,20 +418,23 @@ static void wrong_data_ends_the_command_as_the_rfc_says(void **state)
               : unsolicited                       ? "InitialR2T=No\nFirstBurstLength=2048"
                                                   : "FirstBurstLength=2048");
         memset(w.rams[0].data, 0xee, 16 * BLOCK);
-        struct pdu_scsi_command p = command(&c, row->wrong == DATA_WITH_READ, row->wrong != DATA_WITH_READ, 8 * BLOCK);
+        struct pdu_scsi_command p =
+            command(&c, row->wrong == DATA_WITH_READ, row->wrong != DATA_WITH_READ, 8 * BLOCK);
         cdb_rw(p.cdb, row->wrong != DATA_WITH_READ, 0, 8);
         struct pdu_data_out d;
         struct pdu_r2t r2t = {0};
         p.final = !unsolicited && row->wrong != UNSOLICITED_NOT_ALLOWED;
         uint32_t len = row->wrong == IMMEDIATE_NOT_ALLOWED || row->wrong == DATA_WITH_READ ? 512
-                       : row->wrong == IMMEDIATE_TOO_LONG                                ? 2560
-                                                                                         : 0;
+                       : row->wrong == IMMEDIATE_TOO_LONG                                  ? 2560
+                                                                                           : 0;
         command_send(&c, &p, pat, len);
         if (row->wrong >= UNSOLICITED_UNEXPECTED)
             pdu_r2t_decode(client_expect(&c, PDU_OP_r2t)->bhs, &r2t);
         uint32_t whole = r2t.desired_data_transfer_length;
         switch (row->wrong) {
-        case IMMEDIATE_NOT_ALLOWED: case IMMEDIATE_TOO_LONG: case DATA_WITH_READ:
+        case IMMEDIATE_NOT_ALLOWED:
+        case IMMEDIATE_TOO_LONG:
+        case DATA_WITH_READ:
             break;
         case UNSOLICITED_NOT_ALLOWED:
             d = data_out(p.itt, PDU_TAG_RESERVED, 0, 0, false);
@@ -459,8 +508,9 @@ static void wrong_data_ends_the_command_as_the_rfc_says(void **state)
             send_sequence(p.itt, r2t.ttt, 0, whole, 65536);
         struct pdu_scsi_response rsp = expect_response(&c);
         if (rsp.status != (row->asc ? 2 : 0) || (row->asc && !sense_is(&c, 0x0b, row->asc, row->ascq)))
-            fail_msg("row %zu: status %x %02x %02x/%02x", i, rsp.status, c.reply.len > 4 ? c.reply.data[4] : 0,
-                     c.reply.len > 14 ? c.reply.data[14] : 0, c.reply.len > 15 ? c.reply.data[15] : 0);
+            fail_msg("row %zu: status %x %02x %02x/%02x", i, rsp.status,
+                     c.reply.len > 4 ? c.reply.data[4] : 0, c.reply.len > 14 ? c.reply.data[14] : 0,
+                     c.reply.len > 15 ? c.reply.data[15] : 0);
         assert_true(client_quiet(&c));
         if (row->asc)
             assert_int_equal(w.rams[0].data[0], 0xee);
@@ -527,7 +577,8 @@ static void next_command_may_come_before_unsolicited_data(void **state)
 static void digests_protect_both_directions(void **state)
 {
     (void)state;
-    w.config->targets[0].keys.header_digest.value[0] = w.config->targets[0].keys.data_digest.value[0] = KEY_DIGEST_CRC32C;
+    w.config->targets[0].keys.header_digest.value[0] = w.config->targets[0].keys.data_digest.value[0] =
+        KEY_DIGEST_CRC32C;
     for (int header = 0; header < 2; header++)
         for (int data = 0; data < 2; data++) {
             char keys[100];
@@ -627,8 +678,8 @@ static void too_long_segment_closes_the_connection(void **state)
 
 /* ---- the byte stream may be cut anywhere ---- */
 
-/* A conversation with immediate, unsolicited and solicited data, reads, a ping and a text, answered from a script:
- * R2Ts are numbered alike in every run, so the same bytes can be sent blindly. */
+/* A conversation with immediate, unsolicited and solicited data, reads, a ping and a text, answered from a
+ * script: R2Ts are numbered alike in every run, so the same bytes can be sent blindly. */
 static size_t conversation(uint32_t cut, bool random, uint8_t **out)
 {
     world_init(&w);
@@ -638,7 +689,9 @@ static size_t conversation(uint32_t cut, bool random, uint8_t **out)
     client_init(&c, &w);
     c.cut = cut;
     c.cut_random = random;
-    client_login(&c, "InitialR2T=No\nFirstBurstLength=4096\nMaxBurstLength=16384\nHeaderDigest=CRC32C\nDataDigest=CRC32C");
+    client_login(
+        &c,
+        "InitialR2T=No\nFirstBurstLength=4096\nMaxBurstLength=16384\nHeaderDigest=CRC32C\nDataDigest=CRC32C");
     client_settle(&c, 0);
     struct limits l = {true, false, 4096, 16384, 2000, 1};
     write_through(&l, 5);
@@ -670,7 +723,8 @@ static void cutting_the_stream_changes_nothing(void **state)
     static const struct {
         uint32_t cut;
         bool random;
-    } cuts[] = {{0, false}, {1, false}, {3, false}, {47, false}, {49, false}, {100, true}, {5000, true}, {7, true}};
+    } cuts[] = {{0, false},  {1, false},  {3, false},   {47, false},
+                {49, false}, {100, true}, {5000, true}, {7, true}};
     uint8_t *first = NULL, *other;
     size_t first_len = 0;
     for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {

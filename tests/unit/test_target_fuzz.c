@@ -1,6 +1,6 @@
-/* Structure-aware fuzzing of the target engine, seeded: two clients log in properly, then send PDUs of every kind whose
- * fields are mostly right and sometimes not, over a store that answers late, with arrivals cut at random. Method: the
- * engine's asserts and the sanitizers judge; afterwards a fresh client must be served. */
+/* Structure-aware fuzzing of the target engine, seeded: two clients log in properly, then send PDUs of every
+ * kind whose fields are mostly right and sometimes not, over a store that answers late, with arrivals cut at
+ * random. Method: the engine's asserts and the sanitizers judge; afterwards a fresh client must be served. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -41,8 +41,10 @@ static void listen_to(uint32_t who)
 static void connect_client(uint32_t who)
 {
     static const char *const keys[] = {
-        "", "InitialR2T=No\nFirstBurstLength=4096\nMaxBurstLength=8192\nMaxOutstandingR2T=3",
-        "HeaderDigest=CRC32C\nDataDigest=CRC32C\nInitialR2T=No", "ImmediateData=No\nMaxRecvDataSegmentLength=600",
+        "",
+        "InitialR2T=No\nFirstBurstLength=4096\nMaxBurstLength=8192\nMaxOutstandingR2T=3",
+        "HeaderDigest=CRC32C\nDataDigest=CRC32C\nInitialR2T=No",
+        "ImmediateData=No\nMaxRecvDataSegmentLength=600",
         "DataDigest=CRC32C\nMaxBurstLength=600\nFirstBurstLength=512\nMaxOutstandingR2T=4",
     };
     struct client *c = &clients[who];
@@ -70,8 +72,8 @@ static void connect_client(uint32_t who)
 
 static void random_cdb(uint8_t *cdb)
 {
-    static const uint8_t ops[] = {0x00, 0x12, 0x25, 0x28, 0x2a, 0x28, 0x2a, 0x1a, 0x15, 0x35, 0x41, 0x42, 0x88, 0x8a,
-                                  0x9e, 0xa0, 0x2f, 0x2e, 0x08, 0x0a, 0x03, 0x55, 0x5a, 0x93};
+    static const uint8_t ops[] = {0x00, 0x12, 0x25, 0x28, 0x2a, 0x28, 0x2a, 0x1a, 0x15, 0x35, 0x41, 0x42,
+                                  0x88, 0x8a, 0x9e, 0xa0, 0x2f, 0x2e, 0x08, 0x0a, 0x03, 0x55, 0x5a, 0x93};
     memset(cdb, 0, 16);
     cdb[0] = rnd(30) ? ops[rnd(sizeof ops)] : (uint8_t)rnd(256);
     if (cdb[0] == 0x28 || cdb[0] == 0x2a || cdb[0] == 0x2f || cdb[0] == 0x2e || cdb[0] == 0x41) {
@@ -89,10 +91,14 @@ static void random_cdb(uint8_t *cdb)
 static uint32_t build(struct client *c, uint32_t who, uint32_t kind, uint8_t *bhs)
 {
     switch (kind) {
-    case 0: case 1: case 2: case 3: {
+    case 0:
+    case 1:
+    case 2:
+    case 3: {
         static const uint32_t lens[] = {0, 64, 512, 4096, 20480, 131072};
         bool write = rnd(2);
-        struct pdu_scsi_command p = command(c, !write || rnd(20) == 0, write, rnd(10) ? lens[rnd(6)] : rnd(100000));
+        struct pdu_scsi_command p =
+            command(c, !write || rnd(20) == 0, write, rnd(10) ? lens[rnd(6)] : rnd(100000));
         random_cdb(p.cdb);
         if (rnd(3))
             cdb_rw(p.cdb, write, rnd(1000), (uint16_t)(p.expected_data_transfer_length / BLOCK));
@@ -104,14 +110,17 @@ static uint32_t build(struct client *c, uint32_t who, uint32_t kind, uint8_t *bh
             p.cmd_sn = --c->cmd_sn;
         last_itt[who] = p.itt;
         pdu_scsi_command_encode(&p, bhs);
-        uint32_t len = write && rnd(2) ? (uint32_t)(p.expected_data_transfer_length < 4096 ? p.expected_data_transfer_length
-                                                                                         : rnd(4097))
+        uint32_t len = write && rnd(2) ? (uint32_t)(p.expected_data_transfer_length < 4096
+                                                        ? p.expected_data_transfer_length
+                                                        : rnd(4097))
                                        : 0;
         return len;
     }
-    case 4: case 5: case 6: {
-        struct pdu_data_out d = data_out(last_itt[who], rnd(3) ? last_ttt[who] : PDU_TAG_RESERVED, rnd(3) ? 0 : rnd(4),
-                                         rnd(3) ? 0 : rnd(9) * 512, rnd(2));
+    case 4:
+    case 5:
+    case 6: {
+        struct pdu_data_out d = data_out(last_itt[who], rnd(3) ? last_ttt[who] : PDU_TAG_RESERVED,
+                                         rnd(3) ? 0 : rnd(4), rnd(3) ? 0 : rnd(9) * 512, rnd(2));
         pdu_data_out_encode(&d, bhs);
         return rnd(5) ? rnd(5) * 512 : rnd(9000);
     }
@@ -137,8 +146,13 @@ static uint32_t build(struct client *c, uint32_t who, uint32_t kind, uint8_t *bh
         p.ttt = rnd(2) ? PDU_TAG_RESERVED : last_ttt[who];
         p.cmd_sn = c->cmd_sn++;
         pdu_text_request_encode(&p, bhs);
-        static const char *const texts[] = {"SendTargets=All", "SendTargets=", ("SendTargets=" TARGET), "X-a.b=1", "",
-                                            "MaxRecvDataSegmentLength=1024", "junk"};
+        static const char *const texts[] = {"SendTargets=All",
+                                            "SendTargets=",
+                                            ("SendTargets=" TARGET),
+                                            "X-a.b=1",
+                                            "",
+                                            "MaxRecvDataSegmentLength=1024",
+                                            "junk"};
         return text_make(texts[rnd(7)], (char *)payload);
     }
     case 9: {
@@ -182,7 +196,8 @@ static void one_pdu(uint32_t who)
     uint32_t ahs_len = 0, len = build(c, who, rnd(12), bhs);
     const struct pdu_type *type = pdu_type_of(pdu_opcode(bhs));
     if (rnd(15) == 0 && type) { /* one field gets an interesting value */
-        static const uint64_t values[] = {0, 1, 2, 0xff, 0x7fffffff, 0x80000000, 0xffffffff, 0xffffffffffffffff};
+        static const uint64_t values[] = {0,          1,          2,          0xff,
+                                          0x7fffffff, 0x80000000, 0xffffffff, 0xffffffffffffffff};
         const struct pdu_field *f = &type->fields[rnd((uint32_t)type->field_count)];
         if (f->kind == PDU_FIELD_NUMBER)
             pdu_field_put(f, bhs, rnd(2) ? values[rnd(8)] : world_random(&w));

@@ -1,5 +1,6 @@
-/* Login of the target engine: every status, stages, C bit both ways, CHAP, the first response's declarations, numbering;
- * and all sequences of up to four requests. Method: a raw initiator feeds PDUs to the engine and reads the answers. */
+/* Login of the target engine: every status, stages, C bit both ways, CHAP, the first response's declarations,
+ * numbering; and all sequences of up to four requests. Method: a raw initiator feeds PDUs to the engine and
+ * reads the answers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -118,8 +119,10 @@ static const struct refusal refusals[] = {
     {"reserved stage", 2, 3, NAMES, 0x0200, "CSG", "R7143-11.12.3-01"},
     {"full feature as current stage", 3, 3, NAMES, 0x0200, "CSG", NULL},
     {"malformed text", 1, 3, NAMES "\nnonsense", 0x0200, "", NULL},
-    {"key twice", 1, 3, NAMES "\nMaxBurstLength=512\nMaxBurstLength=1024", 0x0200, "MaxBurstLength", "R7143-6.3-22"},
-    {"security key in operational stage", 1, 3, NAMES "\nAuthMethod=None", 0x0200, "AuthMethod", "R7143-6.3-13"},
+    {"key twice", 1, 3, NAMES "\nMaxBurstLength=512\nMaxBurstLength=1024", 0x0200, "MaxBurstLength",
+     "R7143-6.3-22"},
+    {"security key in operational stage", 1, 3, NAMES "\nAuthMethod=None", 0x0200, "AuthMethod",
+     "R7143-6.3-13"},
     {"operational key in security stage", 0, 1, NAMES "\nMaxBurstLength=512", 0x0200, "MaxBurstLength", NULL},
     {"no method in common", 0, 1, NAMES "\nAuthMethod=KRB5", 0x0201, "AuthMethod", "R7143-6.3.2-05"},
     {"bad name", 1, 3, "InitiatorName=hello\nTargetName=" TARGET, 0x0200, "InitiatorName", NULL},
@@ -164,7 +167,7 @@ static void wrong_header_fields_are_refused(void **state)
     static const struct {
         enum field field;
         uint16_t status;
-    } rows[] = {{VERSION, 0x0205}, {IMMEDIATE, 0x0200}, {T_AND_C, 0x0200}, {ITT2, 0x0200}, {ISID2, 0x0200},
+    } rows[] = {{VERSION, 0x0205}, {IMMEDIATE, 0x0200}, {T_AND_C, 0x0200}, {ITT2, 0x0200},    {ISID2, 0x0200},
                 {TSIH2, 0x0200},   {CID2, 0x0200},      {CSG2, 0x0200},    {VERSION2, 0x0200}};
     start();
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -179,15 +182,36 @@ static void wrong_header_fields_are_refused(void **state)
         if (rows[i].field >= ITT2)
             client_login_step(&c, 1, -1, NAMES);
         switch (rows[i].field) {
-        case VERSION: p.version_min = 1; p.version_max = 2; break;
-        case IMMEDIATE: p.immediate = 0; break;
-        case T_AND_C: p.transit = 1; p.nsg = 3; p.more = 1; break;
-        case ITT2: p.itt = 2; break;
-        case ISID2: p.isid[5] ^= 1; break;
-        case TSIH2: p.tsih = 7; break;
-        case CID2: p.cid = 9; break;
-        case CSG2: p.csg = 0; break;
-        case VERSION2: p.version_max = 1; break;
+        case VERSION:
+            p.version_min = 1;
+            p.version_max = 2;
+            break;
+        case IMMEDIATE:
+            p.immediate = 0;
+            break;
+        case T_AND_C:
+            p.transit = 1;
+            p.nsg = 3;
+            p.more = 1;
+            break;
+        case ITT2:
+            p.itt = 2;
+            break;
+        case ISID2:
+            p.isid[5] ^= 1;
+            break;
+        case TSIH2:
+            p.tsih = 7;
+            break;
+        case CID2:
+            p.cid = 9;
+            break;
+        case CSG2:
+            p.csg = 0;
+            break;
+        case VERSION2:
+            p.version_max = 1;
+            break;
         }
         pdu_login_request_encode(&p, bhs);
         client_send(&c, bhs, text, rows[i].field >= ITT2 ? 0 : text_make(NAMES, text));
@@ -385,7 +409,8 @@ static void other_isid_target_or_initiator_leave_a_session_alone(void **state)
     assert_int_equal(login_status(client_login_step(&d, 1, 3, NAMES)), 0);
     client_fini(&d);
     client_init(&d, &w);
-    assert_int_equal(login_status(client_login_step(&d, 1, 3, "InitiatorName=" INITIATOR "\nTargetName=" SECOND)), 0);
+    assert_int_equal(
+        login_status(client_login_step(&d, 1, 3, "InitiatorName=" INITIATOR "\nTargetName=" SECOND)), 0);
     client_fini(&d);
     client_init(&d, &w);
     assert_int_equal(
@@ -545,7 +570,8 @@ static uint16_t chap_login(const char *secret, bool mutual, bool base64, bool *p
 {
     struct chap_initiator i;
     struct chap_initiator_config cfg = {.own = {"joe", (const uint8_t *)secret, strlen(secret)},
-                                        .algs = chap_algs_default(), .base64 = base64};
+                                        .algs = chap_algs_default(),
+                                        .base64 = base64};
     if (mutual)
         cfg.mutual = (struct chap_secret){"disk", (const uint8_t *)"the disk's secret", 17};
     chap_initiator_init(&i, &w.env, &cfg);
@@ -661,7 +687,8 @@ static void failed_authentication_leaves_the_old_session(void **state)
     assert_int_equal(login_status(client_login_step(&d, 0, 1, NAMES "\nAuthMethod=CHAP")), 0);
     assert_int_equal(login_status(client_login_step(&d, 0, -1, "CHAP_A=5")), 0);
     assert_int_equal(
-        login_status(client_login_step(&d, 0, 1, "CHAP_N=joe\nCHAP_R=0x00112233445566778899aabbccddeeff")), 0x0201);
+        login_status(client_login_step(&d, 0, 1, "CHAP_N=joe\nCHAP_R=0x00112233445566778899aabbccddeeff")),
+        0x0201);
     client_fini(&d);
     assert_false(first->closed);
     client_settle(first, 0);
@@ -737,8 +764,8 @@ static void login_continues_on_another_reactor(void **state)
 
 /* ---- all short sequences ---- */
 
-/* Every sequence of up to four requests over CSG, NSG, T and C with useful text: each request is answered while the
- * connection lives, a refusal closes it, and full feature phase is reached only by legal stages. */
+/* Every sequence of up to four requests over CSG, NSG, T and C with useful text: each request is answered
+ * while the connection lives, a refusal closes it, and full feature phase is reached only by legal stages. */
 static void every_short_sequence_ends_in_an_answer(void **state)
 {
     (void)state;

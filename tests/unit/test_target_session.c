@@ -1,6 +1,6 @@
-/* The full feature phase of the target engine besides data: command numbering and window, task management during I/O,
- * logout, NOP, Text, discovery, Reject, configuration changes, stop. Method: a raw initiator and stores that answer when
- * the test lets them. */
+/* The full feature phase of the target engine besides data: command numbering and window, task management
+ * during I/O, logout, NOP, Text, discovery, Reject, configuration changes, stop. Method: a raw initiator and
+ * stores that answer when the test lets them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -152,8 +152,8 @@ static void window_closes_with_commands_in_progress_and_never_retreats(void **st
     PROVES("R7143-11.4.10-01", "target");
 }
 
-static struct pdu_task_management_response tmf(struct client *who, uint8_t function, uint8_t lun, uint32_t rtt,
-                                               uint32_t ref, bool immediate, bool wait)
+static struct pdu_task_management_response tmf(struct client *who, uint8_t function, uint8_t lun,
+                                               uint32_t rtt, uint32_t ref, bool immediate, bool wait)
 {
     struct pdu_task_management_request p;
     struct pdu_task_management_response rsp = {0};
@@ -291,7 +291,8 @@ static void abort_of_a_write_drops_its_late_data(void **state)
     cdb_rw(p.cdb, true, 0, 8);
     command_send(&c, &p, NULL, 0);
     pdu_r2t_decode(client_expect(&c, PDU_OP_r2t)->bhs, &r2t);
-    /* half of a data segment has arrived in its place when the task is aborted from another session's view: cut here */
+    /* half of a data segment has arrived in its place when the task is aborted from another session's view:
+     * cut here */
     struct pdu_data_out out = data_out(p.itt, r2t.ttt, 0, 0, true);
     assert_int_equal(tmf(&c, 1, 0, p.itt, p.cmd_sn, true, true).response, 0);
     data_out_send(&c, &out, block, sizeof block);
@@ -677,7 +678,8 @@ static void discovery_refuses_everything_else(void **state)
     client_discovery(&c);
     struct pdu_reject rej;
     uint8_t bhs[PDU_BHS_LEN];
-    const uint8_t ops[] = {PDU_OP_scsi_command, PDU_OP_nop_out, PDU_OP_task_management_request, PDU_OP_data_out};
+    const uint8_t ops[] = {PDU_OP_scsi_command, PDU_OP_nop_out, PDU_OP_task_management_request,
+                           PDU_OP_data_out};
     for (size_t i = 0; i < sizeof ops; i++) {
         memset(bhs, 0, sizeof bhs);
         bhs[0] = ops[i];
@@ -753,11 +755,16 @@ static void wrong_requests_are_rejected_and_not_counted(void **state)
         uint8_t opcode, flags, reason;
         uint32_t itt;
     } rows[] = {
-        {"unknown opcode", 0x07, 0x80, 5, 1},          {"vendor opcode", 0x1c, 0x80, 5, 1},
-        {"a target's opcode", 0x25, 0x80, 5, 1},       {"SNACK at level 0", 0x10, 0x80, 3, 1},
-        {"Login Request", 0x43, 0x87, 4, 1},           {"command without F or W", 0x01, 0x00, 9, 1},
-        {"reserved attribute", 0x01, 0x87, 9, 1},      {"command with the reserved tag", 0x01, 0x80, 9, 0xffffffff},
-        {"text with F and C", 0x44, 0xc0, 4, 1},       {"logout reason 3", 0x06, 0x83, 9, 1},
+        {"unknown opcode", 0x07, 0x80, 5, 1},
+        {"vendor opcode", 0x1c, 0x80, 5, 1},
+        {"a target's opcode", 0x25, 0x80, 5, 1},
+        {"SNACK at level 0", 0x10, 0x80, 3, 1},
+        {"Login Request", 0x43, 0x87, 4, 1},
+        {"command without F or W", 0x01, 0x00, 9, 1},
+        {"reserved attribute", 0x01, 0x87, 9, 1},
+        {"command with the reserved tag", 0x01, 0x80, 9, 0xffffffff},
+        {"text with F and C", 0x44, 0xc0, 4, 1},
+        {"logout reason 3", 0x06, 0x83, 9, 1},
         {"task management without F", 0x02, 0x01, 9, 1},
     };
     login();
@@ -832,7 +839,8 @@ static void removed_target_ends_its_sessions(void **state)
     (void)state;
     login();
     client_init(&d, &w);
-    assert_int_equal(login_status(client_login_step(&d, 1, 3, "InitiatorName=" INITIATOR "\nTargetName=" SECOND)), 0);
+    assert_int_equal(
+        login_status(client_login_step(&d, 1, 3, "InitiatorName=" INITIATOR "\nTargetName=" SECOND)), 0);
     struct tgt_config *fewer = world_config(&w, 1);
     tgt_reactor_set_config(&w.r, fewer);
     tgt_config_unref(fewer);
