@@ -135,8 +135,11 @@ requirements:
 	@scripts/requirements
 check:
 	@scripts/check
+# Tables keep one row per line, whatever clang-format thinks of it.
+TABLES := common/base/err.h common/iscsi/key_def.h $(addprefix common/scsi/,asc_names.c opcode_names.c cdb_def.h \
+            field.h inquiry.h mode.h capacity.h)
 format-check:
-	@git ls-files '*.c' '*.h' | xargs clang-format --dry-run --Werror
+	@clang-format --dry-run --Werror $(filter-out $(TABLES),$(shell git ls-files '*.c' '*.h'))
 
 # ---- run, install, clean -------------------------------------------------------------------------------------------
 .PHONY: run install clean
