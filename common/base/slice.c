@@ -36,6 +36,7 @@ struct pool {
     const struct env *env; /* borrowed for the pool's life */
     uint64_t limit;        /* bytes, in use and idle together */
     uint64_t bytes_in_use; /* capacity of chunks with references */
+    uint64_t bytes_shared; /* of these, taken by pool_get_share */
     uint64_t bytes_idle;   /* capacity of chunks on the free lists */
     uint64_t chunks_in_use;
     uint64_t heap_allocations;            /* since pool_new */
@@ -153,6 +154,29 @@ struct chunk *pool_get(struct pool *pool, uint32_t len)
     return chunk;
 }
 
+struct chunk *pool_get_share(struct pool *pool, uint32_t len)
+{
+    uint64_t cap = POOL_CLASS_MIN << pool_class_of(len);
+    if (pool->bytes_shared + cap > pool->limit / 2)
+        return NULL;
+    struct chunk *chunk = pool_get(pool, len);
+    if (chunk) {
+        chunk->shared = true;
+        pool->bytes_shared += chunk->cap;
+    }
+    return chunk;
+}
+
+bool pool_crowded(const struct pool *pool)
+{
+    return pool->bytes_in_use - pool->bytes_shared > pool->limit / 4;
+}
+
+uint64_t pool_limit(const struct pool *pool)
+{
+    return pool->limit;
+}
+
 uint64_t pool_bytes_in_use(const struct pool *pool)
 {
     return pool->bytes_in_use;
@@ -184,6 +208,8 @@ void chunk_unref(struct chunk *chunk)
     struct pool *pool = chunk->pool;
     unsigned class_index = pool_class_of(chunk->cap);
     pool->bytes_in_use -= chunk->cap;
+    pool->bytes_shared -= chunk->shared ? chunk->cap : 0;
+    chunk->shared = false;
     pool->chunks_in_use--;
     pool->bytes_idle += chunk->cap;
     POOL_POISON(chunk->data, chunk->cap);

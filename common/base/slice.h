@@ -28,6 +28,7 @@ struct chunk {
     struct chunk *next_free;
     uint32_t refs;
     uint32_t cap;  /* bytes at data */
+    bool shared;   /* taken by pool_get_share */
     uint8_t *data; /* owned with the chunk */
 };
 
@@ -47,6 +48,13 @@ void pool_free(struct pool *pool);
 /* A chunk of at least `len` bytes with one reference, or NULL when the limit is reached or memory is out
  * (then the caller waits or answers BUSY). len <= POOL_CLASS_MAX. Contents are undefined. */
 struct chunk *pool_get(struct pool *pool, uint32_t len);
+/* The same for memory that its holder keeps until bytes have arrived or left: at most half of the pool is
+ * given out so, for what arrives needs memory too. */
+struct chunk *pool_get_share(struct pool *pool, uint32_t len);
+/* Bytes in use that pool_get gave out exceed a quarter of the limit: whoever wants to keep what has arrived
+ * has to refuse it instead, or nothing could arrive any more. */
+bool pool_crowded(const struct pool *pool);
+uint64_t pool_limit(const struct pool *pool);
 uint64_t pool_bytes_in_use(const struct pool *pool);
 uint64_t pool_chunks_in_use(const struct pool *pool);
 uint64_t pool_heap_allocations(const struct pool *pool);

@@ -92,6 +92,11 @@ static void first_burst(struct tgt_task *task, const struct pdu_scsi_command *cm
         iscsi_task_fail(task, ASC_PHASE, ASCQ_AMOUNT);
     if (task->failed)
         return;
+    /* What arrives may not use up the memory that arriving needs: read, drop, busy. */
+    if (task->write && (data->len || task->unsolicited) && pool_crowded(s->r->pool)) {
+        iscsi_task_status(task, STATUS_BUSY);
+        return;
+    }
     task->unsolicited_have = data->len;
     s->write_bytes += data->len;
     s->r->counters.write_bytes += data->len;

@@ -131,12 +131,18 @@ static void task_start(struct tgt_task *task)
 }
 
 /* One session may not take all buffers: beyond its share, commands wait for earlier ones, in order. */
+static bool fits(const struct tgt_session *s, const struct tgt_task *task)
+{
+    uint64_t most = pool_limit(s->r->pool) / 4;
+    if (most > TGT_DATA_MAX)
+        most = TGT_DATA_MAX;
+    return s->data_started == 0 || s->data_started + task->edtl_in + task->edtl_out <= most;
+}
+
 void iscsi_task_submit(struct tgt_task *task)
 {
     struct tgt_session *s = task->session;
-    uint64_t size = task->edtl_in + task->edtl_out;
-    bool fits = s->data_started == 0 || s->data_started + size <= TGT_DATA_MAX;
-    if (fits && list_empty(&s->waiting))
+    if (fits(s, task) && list_empty(&s->waiting))
         task_start(task);
     else
         list_push_back(&s->waiting, &task->wait_node);
@@ -146,7 +152,7 @@ void iscsi_task_start_waiting(struct tgt_session *s, bool all)
 {
     struct tgt_task *task;
     while ((task = list_first(&s->waiting, struct tgt_task, wait_node)) != NULL) {
-        if (!all && s->data_started && s->data_started + task->edtl_in + task->edtl_out > TGT_DATA_MAX)
+        if (!all && !fits(s, task))
             return;
         list_remove(&task->wait_node);
         task_start(task);

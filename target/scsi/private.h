@@ -117,6 +117,8 @@ bool ua_take(struct scsi_itl *itl, struct scsi_sense *out);
 void itl_prevent(struct scsi_itl *itl, bool prevent);
 
 /* ---- span.c ---- */
+/* As scsi_span_new, but from all of the pool: for a span that is gone before its task holds another. */
+struct scsi_span *span_new_extra(struct scsi_reactor *r, uint32_t len);
 void span_recycle(struct scsi_reactor *r, struct scsi_span *span);
 /* Memory may be there again: lets waiting tasks try, in order. */
 void tasks_retry(struct scsi_reactor *r);

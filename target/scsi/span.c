@@ -29,19 +29,30 @@ static struct scsi_span *span_get(struct scsi_reactor *r)
     return span;
 }
 
-struct scsi_span *scsi_span_new(struct scsi_reactor *r, uint32_t len)
+static struct scsi_span *span_with(struct scsi_reactor *r, uint32_t len,
+                                   struct chunk *(*get)(struct pool *pool, uint32_t len))
 {
     assert(len <= SCSI_SPAN_LEN);
     struct scsi_span *span = span_get(r);
     if (!span)
         return NULL;
-    struct chunk *chunk = pool_get(r->pool, len);
+    struct chunk *chunk = get(r->pool, len);
     if (!chunk) {
         list_push_front(&r->free_spans, &span->node);
         return NULL;
     }
     span->data = slice_take(chunk, 0, len);
     return span;
+}
+
+struct scsi_span *scsi_span_new(struct scsi_reactor *r, uint32_t len)
+{
+    return span_with(r, len, pool_get_share);
+}
+
+struct scsi_span *span_new_extra(struct scsi_reactor *r, uint32_t len)
+{
+    return span_with(r, len, pool_get);
 }
 
 struct scsi_span *scsi_span_wrap(struct scsi_reactor *r, struct slice *data)

@@ -35,7 +35,8 @@ static void span_consumed(struct scsi_reactor *r, struct scsi_task *task, struct
 static bool compare_start(struct scsi_reactor *r, struct scsi_task *task, struct scsi_span *out)
 {
     uint32_t len = out->data.len;
-    struct scsi_span *in = scsi_span_new(r, len);
+    /* Beyond the share: the span to compare with is held already, and only this one lets it go. */
+    struct scsi_span *in = span_new_extra(r, len);
     if (!in)
         return false;
     in->task = task;

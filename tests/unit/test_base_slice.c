@@ -183,6 +183,34 @@ static void idle_chunks_make_room_for_another_class(void **state)
     free(held);
 }
 
+/* Whatever the order, half of the pool stays for what arrives, and the share is given back with its chunks. */
+static void the_share_leaves_room_for_what_arrives(void **state)
+{
+    (void)state;
+    struct pool *pool;
+    assert_int_equal(pool_new(env_host(), 64 * 1024, &pool), 0);
+    assert_int_equal(pool_limit(pool), 64 * 1024);
+    struct chunk *held[8];
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 8; i++)
+            assert_non_null(held[i] = pool_get_share(pool, 4096));
+        assert_null(pool_get_share(pool, 512));
+        assert_false(pool_crowded(pool)); /* the share does not count */
+        struct chunk *arriving[5];
+        for (int i = 0; i < 5; i++) {
+            assert_false(pool_crowded(pool));
+            assert_non_null(arriving[i] = pool_get(pool, 4096));
+        }
+        assert_true(pool_crowded(pool));
+        for (int i = 0; i < 5; i++)
+            chunk_unref(arriving[i]);
+        assert_false(pool_crowded(pool));
+        for (int i = 0; i < 8; i++)
+            chunk_unref(held[i]);
+    }
+    pool_free(pool);
+}
+
 static void a_limit_below_one_chunk_refuses_at_once(void **state)
 {
     struct fixture *f = *state;
@@ -370,6 +398,7 @@ int main(void)
         TEST(steady_state_does_not_touch_the_heap),
         TEST(the_limit_refuses_and_recovers),
         TEST(idle_chunks_make_room_for_another_class),
+        TEST(the_share_leaves_room_for_what_arrives),
         TEST(a_limit_below_one_chunk_refuses_at_once),
         TEST(trim_keeps_what_it_is_told),
         TEST(every_failing_allocation_is_survived),
