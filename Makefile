@@ -3,6 +3,7 @@
 #   make run [ONCE=1]   a target to try, and the commands that connect to it
 #   make check          everything below, on all variants; the last line counts
 #   make unit [T=test_X] | integration [ARGS=..] | sim [SEED=n] [SEEDS=n] | windows | tidy | requirements
+#   make lab [CASES=..] standard initiators in QEMU against the target; minutes
 #   make install [PREFIX=/usr/local] [DESTDIR=..] | clean | format-check
 # Variants live in build/VARIANT/ and never mix: release, clang, asan, tsan, windows.
 

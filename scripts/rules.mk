@@ -106,6 +106,13 @@ integration: all
 	@$(if $(ARGS),,: > $(B)/proofs-integration.tsv)
 	$(INTEGRATION_ENV) $(PYTHON) -m pytest -n $(PYTEST_PROCESSES) -m "not no_$(VARIANT)" tests/integration $(ARGS)
 
+# ---- lab: real kernels and firmware inside QEMU, in TAP (CASES: names or their beginnings) --------------------------
+.PHONY: lab
+lab: all
+	@scripts/setup lab
+	@scripts/setup-lab
+	@tests/lab/run $(CASES)
+
 # ---- windows: the portable parts compile with mingw-w64 -----------------------------------------------------------
 # Left out: a platform's own files (*_posix.c, the Linux backends of io) and env_host.c, which is POSIX and OpenSSL.
 WIN_CC     := x86_64-w64-mingw32-gcc
