@@ -4,6 +4,7 @@
 #   make check          everything below, on all variants; the last line counts
 #   make unit [T=test_X] | integration [ARGS=..] | sim [SEED=n] [SEEDS=n] | windows | tidy | requirements
 #   make lab [CASES=..] standard initiators in QEMU against the target; minutes
+#   make mutants [N=200] [SEED=n] | proofs [SAMPLE=40] [SEED=n]    do the tests see what is wrong?
 #   make install [PREFIX=/usr/local] [DESTDIR=..] | clean | format-check
 # Variants live in build/VARIANT/ and never mix: release, clang, asan, tsan, windows.
 

@@ -139,7 +139,18 @@ tidy:
 	@scripts/tidy --self-test
 	@scripts/tidy build/release/obj
 requirements:
+	@scripts/requirements --self-test
 	@scripts/requirements
+
+# ---- do the tests see what is wrong? (docs/testing.md) ----------------------------------------------------------------
+# Random one-operator changes of engine code, and enforcement points that are switched off, each in a copy of the tree.
+.PHONY: mutants proofs
+mutants:
+	@scripts/mutants --self-test
+	@nice scripts/mutants --n $(or $(N),200) --seed $(or $(SEED),1) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FILES),--files '$(FILES)')
+proofs:
+	@scripts/proofs --self-test
+	@nice scripts/proofs --sample $(or $(SAMPLE),40) --seed $(or $(SEED),1) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FILES),--files '$(FILES)')
 check:
 	@scripts/check
 # Tables keep one row per line, whatever clang-format thinks of it.

@@ -17,27 +17,35 @@ const struct cdb_def cdb_defs[CDB_COMMAND_COUNT] = {CDB_COMMAND_LIST(C)};
 #undef X
 #undef I
 
-/* The bits that any field of a command covers, as two big-endian words of the 16 bytes, made by the compiler:
- * the check for reserved bits runs on every command. LOW is the place of a field's lowest bit, counted from
- * the end of the 16 bytes. */
-#define LOW(byte, shift, bits) (128 - 8 * ((byte) + ((shift) + (bits) + 7) / 8) + (shift))
+/* The bits that any field of a command covers, as four big-endian words of the 32 bytes, made by the
+ * compiler: the check for reserved bits runs on every command. LOW is the place of a field's lowest bit,
+ * counted from the end of the 32 bytes; a word's own bits begin at BASE. */
+#define WORDS                  (CDB_LEN_MAX / 8)
+#define LOW(byte, shift, bits) (256 - 8 * ((byte) + ((shift) + (bits) + 7) / 8) + (shift))
 #define ONES(bits)             (UINT64_MAX >> (64 - (bits)))
-#define TAIL(byte, shift, bits)                                                                              \
-    (LOW(byte, shift, bits) < 64 ? ONES(bits) << (LOW(byte, shift, bits) & 63) : 0)
-#define HEAD(byte, shift, bits)                                                                              \
-    (LOW(byte, shift, bits) >= 64           ? ONES(bits) << (LOW(byte, shift, bits) & 63)                    \
-     : LOW(byte, shift, bits) + (bits) > 64 ? ONES(bits) >> ((64 - LOW(byte, shift, bits)) & 63)             \
-                                            : 0)
+#define BASE(word)             (192 - 64 * (word))
+#define PART(low, bits, base)                                                                                \
+    ((low) >= (base) + 64      ? 0                                                                           \
+     : (low) >= (base)         ? ONES(bits) << (((low) - (base)) & 63)                                       \
+     : (low) + (bits) > (base) ? ONES(bits) >> (((base) - (low)) & 63)                                       \
+                               : 0)
 #define I(id, byte, shift, bits)               X(id, byte, shift, bits)
 #define C(id, opcode, sa, len, dir, name, ...) [CDB_##id] = 0 __VA_ARGS__,
-#define X(id, byte, shift, bits)               | HEAD(byte, shift, bits)
-static const uint64_t legal_head[CDB_COMMAND_COUNT] = {CDB_COMMAND_LIST(C)};
+#define X(id, byte, shift, bits)               | PART(LOW(byte, shift, bits), bits, BASE(0))
+static const uint64_t legal_0[CDB_COMMAND_COUNT] = {CDB_COMMAND_LIST(C)};
 #undef X
-#define X(id, byte, shift, bits) | TAIL(byte, shift, bits)
-static const uint64_t legal_tail[CDB_COMMAND_COUNT] = {CDB_COMMAND_LIST(C)};
+#define X(id, byte, shift, bits) | PART(LOW(byte, shift, bits), bits, BASE(1))
+static const uint64_t legal_1[CDB_COMMAND_COUNT] = {CDB_COMMAND_LIST(C)};
+#undef X
+#define X(id, byte, shift, bits) | PART(LOW(byte, shift, bits), bits, BASE(2))
+static const uint64_t legal_2[CDB_COMMAND_COUNT] = {CDB_COMMAND_LIST(C)};
+#undef X
+#define X(id, byte, shift, bits) | PART(LOW(byte, shift, bits), bits, BASE(3))
+static const uint64_t legal_3[CDB_COMMAND_COUNT] = {CDB_COMMAND_LIST(C)};
 #undef X
 #undef I
 #undef C
+static const uint64_t *const legal[WORDS] = {legal_0, legal_1, legal_2, legal_3};
 
 static const char *const field_names[CDB_FIELD_COUNT] = {
 #define F(id, name) name,
@@ -48,22 +56,18 @@ static const char *const field_names[CDB_FIELD_COUNT] = {
 /* Opcode to first row + 1; the rows of one opcode are neighbours. Opcodes with service actions have several
  * rows. */
 static const uint8_t opcode_row[256] = {
-    [0x00] = CDB_TEST_UNIT_READY + 1, [0x03] = CDB_REQUEST_SENSE + 1,
-    [0x08] = CDB_READ_6 + 1,          [0x0a] = CDB_WRITE_6 + 1,
-    [0x12] = CDB_INQUIRY + 1,         [0x15] = CDB_MODE_SELECT_6 + 1,
-    [0x1a] = CDB_MODE_SENSE_6 + 1,    [0x1b] = CDB_START_STOP_UNIT + 1,
-    [0x1e] = CDB_PREVENT_ALLOW + 1,   [0x25] = CDB_READ_CAPACITY_10 + 1,
-    [0x28] = CDB_READ_10 + 1,         [0x2a] = CDB_WRITE_10 + 1,
-    [0x2e] = CDB_WRITE_VERIFY_10 + 1, [0x2f] = CDB_VERIFY_10 + 1,
-    [0x35] = CDB_SYNC_CACHE_10 + 1,   [0x41] = CDB_WRITE_SAME_10 + 1,
-    [0x42] = CDB_UNMAP + 1,           [0x55] = CDB_MODE_SELECT_10 + 1,
-    [0x5a] = CDB_MODE_SENSE_10 + 1,   [0x88] = CDB_READ_16 + 1,
-    [0x8a] = CDB_WRITE_16 + 1,        [0x8e] = CDB_WRITE_VERIFY_16 + 1,
-    [0x8f] = CDB_VERIFY_16 + 1,       [0x91] = CDB_SYNC_CACHE_16 + 1,
-    [0x93] = CDB_WRITE_SAME_16 + 1,   [0x9e] = CDB_READ_CAPACITY_16 + 1,
-    [0xa0] = CDB_REPORT_LUNS + 1,     [0xa3] = CDB_REPORT_OPCODES + 1,
-    [0xa8] = CDB_READ_12 + 1,         [0xaa] = CDB_WRITE_12 + 1,
-    [0xae] = CDB_WRITE_VERIFY_12 + 1, [0xaf] = CDB_VERIFY_12 + 1,
+    [0x00] = CDB_TEST_UNIT_READY + 1,  [0x03] = CDB_REQUEST_SENSE + 1,   [0x08] = CDB_READ_6 + 1,
+    [0x0a] = CDB_WRITE_6 + 1,          [0x12] = CDB_INQUIRY + 1,         [0x15] = CDB_MODE_SELECT_6 + 1,
+    [0x1a] = CDB_MODE_SENSE_6 + 1,     [0x1b] = CDB_START_STOP_UNIT + 1, [0x1e] = CDB_PREVENT_ALLOW + 1,
+    [0x25] = CDB_READ_CAPACITY_10 + 1, [0x28] = CDB_READ_10 + 1,         [0x2a] = CDB_WRITE_10 + 1,
+    [0x2e] = CDB_WRITE_VERIFY_10 + 1,  [0x2f] = CDB_VERIFY_10 + 1,       [0x35] = CDB_SYNC_CACHE_10 + 1,
+    [0x41] = CDB_WRITE_SAME_10 + 1,    [0x42] = CDB_UNMAP + 1,           [0x55] = CDB_MODE_SELECT_10 + 1,
+    [0x53] = CDB_XDWRITEREAD_10 + 1,   [0x7f] = CDB_XDWRITEREAD_32 + 1,  [0x5a] = CDB_MODE_SENSE_10 + 1,
+    [0x88] = CDB_READ_16 + 1,          [0x8a] = CDB_WRITE_16 + 1,        [0x8e] = CDB_WRITE_VERIFY_16 + 1,
+    [0x8f] = CDB_VERIFY_16 + 1,        [0x91] = CDB_SYNC_CACHE_16 + 1,   [0x93] = CDB_WRITE_SAME_16 + 1,
+    [0x9e] = CDB_READ_CAPACITY_16 + 1, [0xa0] = CDB_REPORT_LUNS + 1,     [0xa3] = CDB_REPORT_OPCODES + 1,
+    [0xa8] = CDB_READ_12 + 1,          [0xaa] = CDB_WRITE_12 + 1,        [0xae] = CDB_WRITE_VERIFY_12 + 1,
+    [0xaf] = CDB_VERIFY_12 + 1,
 };
 
 /* Rows of one opcode lie together. */
@@ -79,6 +83,13 @@ const struct cdb_def *cdb_find_code(uint8_t opcode, int service_action)
     return NULL;
 }
 
+int cdb_service_action(const uint8_t *bytes, size_t len)
+{
+    if (bytes[0] == CDB_VARIABLE)
+        return len < 10 ? 0 : be16_get(bytes + 8);
+    return len < 2 ? 0 : bytes[1] & 0x1f;
+}
+
 const struct cdb_def *cdb_find(const uint8_t *bytes, size_t len, bool *opcode_known)
 {
     uint8_t row = opcode_row[bytes[0]];
@@ -89,7 +100,7 @@ const struct cdb_def *cdb_find(const uint8_t *bytes, size_t len, bool *opcode_kn
     const struct cdb_def *def = &cdb_defs[row - 1];
     if (def->service_action == CDB_NO_SA)
         return def;
-    return len < 2 ? NULL : cdb_find_code(bytes[0], bytes[1] & 0x1f);
+    return cdb_find_code(bytes[0], cdb_service_action(bytes, len));
 }
 
 const struct cdb_field *cdb_field(const struct cdb_def *def, enum cdb_field_id id)
@@ -116,18 +127,24 @@ bool cdb_set(const struct cdb_def *def, uint8_t *bytes, enum cdb_field_id id, ui
     return true;
 }
 
-size_t cdb_build(enum cdb_command command, const struct cdb_value *values, size_t count,
-                 uint8_t out[CDB_LEN_MAX])
+/* What a CDB's buffer has room for: see cdb_build. */
+static size_t room(const struct cdb_def *def)
+{
+    return def->len > CDB_LEN_FIXED ? CDB_LEN_MAX : CDB_LEN_FIXED;
+}
+
+size_t cdb_build(enum cdb_command command, const struct cdb_value *values, size_t count, uint8_t *out)
 {
     const struct cdb_def *def = &cdb_defs[command];
     uint8_t bytes[CDB_LEN_MAX] = {def->opcode};
     if (def->service_action != CDB_NO_SA)
         cdb_set(def, bytes, CDB_F_SA, (uint64_t)def->service_action);
+    cdb_set(def, bytes, CDB_F_ADDITIONAL_LEN, def->len - 8u); /* where there is one */
     for (size_t i = 0; i < count; i++) {
         if (!cdb_set(def, bytes, values[i].id, values[i].value))
             return 0;
     }
-    memcpy(out, bytes, CDB_LEN_MAX);
+    memcpy(out, bytes, room(def));
     return def->len;
 }
 
@@ -139,12 +156,12 @@ static size_t build_block(enum cdb_command ten, enum cdb_command sixteen, uint64
     return CDB_BUILD(command, out, {CDB_F_LBA, lba}, {CDB_F_COUNT, blocks}, {CDB_F_FUA, fua});
 }
 
-size_t cdb_build_read(uint64_t lba, uint32_t blocks, bool fua, uint8_t out[CDB_LEN_MAX])
+size_t cdb_build_read(uint64_t lba, uint32_t blocks, bool fua, uint8_t out[CDB_LEN_FIXED])
 {
     return build_block(CDB_READ_10, CDB_READ_16, lba, blocks, fua, out);
 }
 
-size_t cdb_build_write(uint64_t lba, uint32_t blocks, bool fua, uint8_t out[CDB_LEN_MAX])
+size_t cdb_build_write(uint64_t lba, uint32_t blocks, bool fua, uint8_t out[CDB_LEN_FIXED])
 {
     return build_block(CDB_WRITE_10, CDB_WRITE_16, lba, blocks, fua, out);
 }
@@ -156,9 +173,9 @@ uint32_t cdb_blocks(const struct cdb_def *def, const uint8_t *bytes)
     return six && blocks == 0 ? 256 : blocks;
 }
 
-void cdb_usage(const struct cdb_def *def, uint8_t out[CDB_LEN_MAX])
+void cdb_usage(const struct cdb_def *def, uint8_t *out)
 {
-    memset(out, 0, CDB_LEN_MAX);
+    memset(out, 0, room(def));
     out[0] = def->opcode;
     for (uint8_t i = 0; i < def->field_count; i++) {
         const struct cdb_field *f = &def->fields[i];
@@ -175,12 +192,14 @@ bool cdb_reserved_bit(const struct cdb_def *def, const uint8_t *bytes, uint16_t 
 {
     uint8_t rest[CDB_LEN_MAX] = {0};
     memcpy(rest + 1, bytes + 1, def->len - 1u); /* the opcode is no field */
-    uint64_t head = be64_get(rest) & ~legal_head[def->command];
-    uint64_t tail = be64_get(rest + 8) & ~legal_tail[def->command];
-    if (!(head | tail))
+    uint64_t wrong_bits = 0;
+    for (size_t i = 0; i < room(def) / 8; i++) {
+        uint64_t word = be64_get(rest + 8 * i) & ~legal[i][def->command];
+        be64_put(rest + 8 * i, word);
+        wrong_bits |= word;
+    }
+    if (!wrong_bits)
         return false;
-    be64_put(rest, head);
-    be64_put(rest + 8, tail);
     for (uint16_t i = 1; i < def->len; i++) {
         uint8_t wrong = rest[i];
         if (!wrong)
@@ -202,7 +221,8 @@ void cdb_describe(const uint8_t *bytes, size_t len, char *buf, size_t buf_len)
     if (len == 0)
         return;
     const struct cdb_def *def = cdb_find(bytes, len, NULL);
-    const char *name = def ? def->name : cdb_opcode_name(bytes[0], len > 1 ? bytes[1] & 0x1f : CDB_NO_SA);
+    const char *name =
+        def ? def->name : cdb_opcode_name(bytes[0], len > 1 ? cdb_service_action(bytes, len) : CDB_NO_SA);
     if (name)
         scsi_text_add(&t, "%s", name);
     else
@@ -211,7 +231,7 @@ void cdb_describe(const uint8_t *bytes, size_t len, char *buf, size_t buf_len)
         return;
     for (uint8_t i = 0; i < def->field_count; i++) {
         uint64_t value = scsi_field_get(bytes, &def->fields[i].place);
-        if (value && def->fields[i].id != CDB_F_SA)
+        if (value && def->fields[i].id != CDB_F_SA && def->fields[i].id != CDB_F_ADDITIONAL_LEN)
             scsi_text_add(&t, ", %s %" PRIu64, field_names[def->fields[i].id], value);
     }
 }

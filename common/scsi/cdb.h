@@ -7,8 +7,10 @@
 #include "common/scsi/cdb_def.h"
 #include "common/scsi/field.h"
 
-#define CDB_LEN_MAX    16u /* bytes: longest CDB of the codec */
-#define CDB_FIELDS_MAX 12u /* most fields of one command */
+#define CDB_LEN_MAX    32u   /* bytes: longest CDB of the codec */
+#define CDB_LEN_FIXED  16u   /* bytes: longest that is no variable length CDB */
+#define CDB_VARIABLE   0x7fu /* opcode of variable length CDBs */
+#define CDB_FIELDS_MAX 12u   /* most fields of one command */
 
 enum cdb_command {
 #define C(id, opcode, sa, len, dir, name, ...) CDB_##id,
@@ -24,7 +26,7 @@ enum cdb_field_id {
         CDB_FIELD_COUNT
 };
 
-enum cdb_direction { CDB_NONE, CDB_IN, CDB_OUT };
+enum cdb_direction { CDB_NONE, CDB_IN, CDB_OUT, CDB_BIDI };
 
 struct cdb_field {
     enum cdb_field_id id;
@@ -47,8 +49,11 @@ extern const struct cdb_def cdb_defs[CDB_COMMAND_COUNT]; /* indexed by enum cdb_
 
 /* The definition for a CDB's opcode and service action, in constant time for commands without service
  * actions; NULL: unknown. `opcode_known` (may be NULL) tells an unknown service action of a known opcode.
- * Reads bytes[0] and, for service actions, bytes[1]: len must be at least 1. */
+ * Reads bytes[0] and, for service actions, bytes[1] (8 and 9 of variable length CDBs): len must be at
+ * least 1. */
 const struct cdb_def *cdb_find(const uint8_t *bytes, size_t len, bool *opcode_known);
+/* The service action of these bytes, wherever their opcode keeps it; 0 when len ends before it. */
+int cdb_service_action(const uint8_t *bytes, size_t len);
 /* By numbers; service_action CDB_NO_SA for commands without. */
 const struct cdb_def *cdb_find_code(uint8_t opcode, int service_action);
 
@@ -64,23 +69,22 @@ struct cdb_value {
     uint64_t value;
 };
 /* Builds a CDB of the command with these fields, all others zero. Returns its length, or 0 when a value does
- * not fit. */
-size_t cdb_build(enum cdb_command command, const struct cdb_value *values, size_t count,
-                 uint8_t out[CDB_LEN_MAX]);
+ * not fit. Fills CDB_LEN_FIXED bytes of out, or CDB_LEN_MAX for a variable length CDB. */
+size_t cdb_build(enum cdb_command command, const struct cdb_value *values, size_t count, uint8_t *out);
 #define CDB_BUILD(command, out, ...)                                                                         \
     cdb_build(command, (const struct cdb_value[]){__VA_ARGS__},                                              \
               sizeof((const struct cdb_value[]){__VA_ARGS__}) / sizeof(struct cdb_value), out)
 /* Shortest usual form for block I/O: the 10-byte command when it can hold LBA and count, else the 16-byte
  * one. */
-size_t cdb_build_read(uint64_t lba, uint32_t blocks, bool fua, uint8_t out[CDB_LEN_MAX]);
-size_t cdb_build_write(uint64_t lba, uint32_t blocks, bool fua, uint8_t out[CDB_LEN_MAX]);
+size_t cdb_build_read(uint64_t lba, uint32_t blocks, bool fua, uint8_t out[CDB_LEN_FIXED]);
+size_t cdb_build_write(uint64_t lba, uint32_t blocks, bool fua, uint8_t out[CDB_LEN_FIXED]);
 
 /* READ(6) and WRITE(6) write 256 blocks as 0; every other command means what it says. */
 uint32_t cdb_blocks(const struct cdb_def *def, const uint8_t *bytes);
 
 /* CDB usage data of REPORT SUPPORTED OPERATION CODES: def->len bytes; byte 0 is the opcode, a service action
- * stands with its value, every other meaningful bit is set. */
-void cdb_usage(const struct cdb_def *def, uint8_t out[CDB_LEN_MAX]);
+ * stands with its value, every other meaningful bit is set. Fills out as cdb_build does. */
+void cdb_usage(const struct cdb_def *def, uint8_t *out);
 /* The first bit that is set but belongs to no field, meaningful or ignored. False: none. *bit is 7..0. */
 bool cdb_reserved_bit(const struct cdb_def *def, const uint8_t *bytes, uint16_t *byte, uint8_t *bit);
 

@@ -2,8 +2,10 @@
  *
  * CDB_FIELD_LIST: F(id, name) - the vocabulary of fields.
  * CDB_COMMAND_LIST: C(id, opcode, service action or CDB_NO_SA, CDB bytes, direction, name, fields...)
+ *   direction is NONE, IN, OUT or BIDI;
  *   a field is X(id, byte, shift, bits); I(...) is one that is legal but has no meaning to us: hints and obsolete bits that
- *   real initiators set. The SERVICE ACTION field and the CONTROL byte are rows of their own like any other. */
+ *   real initiators set. The SERVICE ACTION field and the CONTROL byte are rows of their own like any other.
+ * Variable length CDBs (opcode 7Fh) have CONTROL in byte 1, their length in byte 7 and the service action in bytes 8-9. */
 #ifndef LUNETTE_SCSI_CDB_DEF_H
 #define LUNETTE_SCSI_CDB_DEF_H
 
@@ -46,6 +48,9 @@
     F(REPORTING_OPTIONS, "REPORTING OPTIONS")                                                                        \
     F(REQUESTED_OPCODE, "REQUESTED OPERATION CODE")                                                                  \
     F(REQUESTED_SA, "REQUESTED SERVICE ACTION")                                                                      \
+    F(DISABLE_WRITE, "DISABLE WRITE")                                                                                \
+    F(XORPINFO, "XORPINFO")                                                                                          \
+    F(ADDITIONAL_LEN, "ADDITIONAL CDB LENGTH")                                                                       \
     F(CONTROL, "CONTROL")
 
 #define CDB_NO_SA (-1)
@@ -89,11 +94,18 @@
       X(PROTECT, 1, 5, 3) X(ANCHOR, 1, 4, 1) X(UNMAP, 1, 3, 1) CDB_LBA_32 CDB_TAIL_10)                               \
     C(UNMAP, 0x42, CDB_NO_SA, 10, OUT, "UNMAP",                                                                      \
       X(ANCHOR, 1, 0, 1) I(GROUP, 6, 0, 5) X(PARAM_LEN, 7, 0, 16) X(CONTROL, 9, 0, 8))                               \
+    C(XDWRITEREAD_10, 0x53, CDB_NO_SA, 10, BIDI, "XDWRITEREAD(10)",                                                  \
+      X(PROTECT, 1, 5, 3) X(DPO, 1, 4, 1) X(FUA, 1, 3, 1) X(DISABLE_WRITE, 1, 2, 1) I(FUA_NV, 1, 1, 1)               \
+          X(XORPINFO, 1, 0, 1) CDB_LBA_32 CDB_TAIL_10)                                                               \
     C(MODE_SELECT_10, 0x55, CDB_NO_SA, 10, OUT, "MODE SELECT(10)",                                                   \
       X(PF, 1, 4, 1) X(SP, 1, 0, 1) X(PARAM_LEN, 7, 0, 16) X(CONTROL, 9, 0, 8))                                      \
     C(MODE_SENSE_10, 0x5a, CDB_NO_SA, 10, IN, "MODE SENSE(10)",                                                      \
       X(LLBAA, 1, 4, 1) X(DBD, 1, 3, 1) X(PC, 2, 6, 2) X(PAGE_CODE, 2, 0, 6) X(SUBPAGE, 3, 0, 8)                     \
           X(ALLOC, 7, 0, 16) X(CONTROL, 9, 0, 8))                                                                    \
+    C(XDWRITEREAD_32, 0x7f, 0x07, 32, BIDI, "XDWRITEREAD(32)",                                                       \
+      X(CONTROL, 1, 0, 8) I(GROUP, 6, 0, 5) X(ADDITIONAL_LEN, 7, 0, 8) X(SA, 8, 0, 16) X(PROTECT, 10, 5, 3)          \
+          X(DPO, 10, 4, 1) X(FUA, 10, 3, 1) X(DISABLE_WRITE, 10, 2, 1) I(FUA_NV, 10, 1, 1) X(XORPINFO, 10, 0, 1)     \
+          X(LBA, 12, 0, 64) X(COUNT, 28, 0, 32))                                                                     \
     C(READ_16, 0x88, CDB_NO_SA, 16, IN, "READ(16)", CDB_READ_FLAGS CDB_LBA_64 CDB_TAIL_16)                           \
     C(WRITE_16, 0x8a, CDB_NO_SA, 16, OUT, "WRITE(16)", CDB_WRITE_FLAGS CDB_LBA_64 CDB_TAIL_16)                       \
     C(WRITE_VERIFY_16, 0x8e, CDB_NO_SA, 16, OUT, "WRITE AND VERIFY(16)", CDB_CHECK_FLAGS CDB_LBA_64 CDB_TAIL_16)     \

@@ -9,6 +9,8 @@
 #define ASC_PHASE        0x0c
 #define ASCQ_UNEXPECTED  0x0c
 #define ASCQ_AMOUNT      0x0d
+#define ASC_PROTOCOL_CRC  0x47
+#define ASCQ_PROTOCOL_CRC 0x05
 
 /* ---- additional header segments of SCSI commands ---- */
 
@@ -74,9 +76,29 @@ static enum reject_reason check_scsi(const struct tgt_session *s, const struct f
     return *why ? REJECT_FIELD : REJECT_NONE;
 }
 
+/* The first burst of a command that waited for its turn: what has come meanwhile. False: it has failed. */
+static bool held_burst(struct tgt_task *task, struct held_pdu *held)
+{
+    struct tgt_session *s = task->session;
+    task->unsolicited = held->first_due;
+    task->unsolicited_have = held->first_have;
+    task->unsolicited_sn = held->first_sn;
+    task->first = held->first;
+    held->first = (struct slice){0};
+    s->write_bytes += held->first_have;
+    s->r->counters.write_bytes += held->first_have;
+    /* Less than was announced, or not as it should be: a PDU was lost, or the initiator errs. */
+    if (held->first_lost && (session_level(s) == 0 || !task->first.chunk))
+        iscsi_task_fail(task, ASC_PROTOCOL_CRC, ASCQ_PROTOCOL_CRC);
+    else if (!held->first_due && !held->first_lost && held->first_have < task->unsolicited_len)
+        iscsi_task_fail(task, ASC_PHASE, ASCQ_AMOUNT);
+    return !task->failed;
+}
+
 /* The first burst: what comes with the command, and what is announced to follow. Wrong ones end the command,
  * but only when the data that is on its way has been taken off the wire. */
-static void first_burst(struct tgt_task *task, const struct pdu_scsi_command *cmd, struct slice *data)
+static void first_burst(struct tgt_task *task, const struct pdu_scsi_command *cmd, struct slice *data,
+                        struct held_pdu *held)
 {
     struct tgt_session *s = task->session;
     uint32_t most = s->params.first_burst_length;
@@ -92,6 +114,12 @@ static void first_burst(struct tgt_task *task, const struct pdu_scsi_command *cm
         iscsi_task_fail(task, ASC_PHASE, ASCQ_AMOUNT);
     if (task->failed)
         return;
+    if (held && !cmd->final && !held_burst(task, held))
+        return;
+    if (held && !cmd->final) {
+        data_out_watch(task);
+        return;
+    }
     /* What arrives may not use up the memory that arriving needs: read, drop, busy. */
     if (task->write && (data->len || task->unsolicited) && pool_crowded(s->r->pool)) {
         iscsi_task_status(task, STATUS_BUSY);
@@ -113,6 +141,7 @@ static void first_burst(struct tgt_task *task, const struct pdu_scsi_command *cm
     task->first = slice_take(chunk, 0, most);
     if (data->len)
         memcpy(task->first.ptr, data->ptr, data->len);
+    data_out_watch(task);
 }
 
 static void fill(struct tgt_task *task, const struct pdu_scsi_command *cmd, const struct command_ahs *ahs)
@@ -142,7 +171,7 @@ static void fill(struct tgt_task *task, const struct pdu_scsi_command *cmd, cons
 }
 
 static void execute_scsi(struct tgt_conn *conn, const uint8_t *bhs, const uint8_t *ahs_bytes,
-                         uint32_t ahs_len, struct slice *data)
+                         uint32_t ahs_len, struct slice *data, struct held_pdu *held)
 {
     struct tgt_session *s = conn->session;
     struct pdu_scsi_command cmd;
@@ -165,7 +194,7 @@ static void execute_scsi(struct tgt_conn *conn, const uint8_t *bhs, const uint8_
         s->immediate_active++;
     else
         s->active++;
-    first_burst(task, &cmd, data);
+    first_burst(task, &cmd, data, held);
     if (task->failed)
         iscsi_task_progress(task);
     else
@@ -175,11 +204,14 @@ static void execute_scsi(struct tgt_conn *conn, const uint8_t *bhs, const uint8_
 /* ---- all requests ---- */
 
 void command_execute(struct tgt_conn *conn, const uint8_t *bhs, const uint8_t *ahs, uint32_t ahs_len,
-                     struct slice *data)
+                     struct slice *data, struct held_pdu *held)
 {
+    struct tgt_task *old = pdu_itt(bhs) == PDU_TAG_RESERVED ? NULL : keep_find(conn->session, pdu_itt(bhs));
+    if (old) /* its tag is used anew: the initiator has done with it */
+        keep_drop(old);
     switch (pdu_opcode(bhs)) {
     case PDU_OP_scsi_command:
-        execute_scsi(conn, bhs, ahs, ahs_len, data);
+        execute_scsi(conn, bhs, ahs, ahs_len, data, held);
         break;
     case PDU_OP_task_management_request:
         task_mgmt_request(conn, bhs);
@@ -214,8 +246,10 @@ static enum reject_reason check(struct tgt_conn *conn, const struct framer_pdu *
         break;
     case PDU_OP_login_request: /* R7143-4.2.4-04 */
         return REJECT_PROTOCOL;
-    case PDU_OP_snack_request: /* nothing is kept for retransmission at recovery level 0 */
-        return s->discovery ? REJECT_PROTOCOL : REJECT_SNACK;
+    case PDU_OP_snack_request:
+        if (s->discovery)
+            return REJECT_PROTOCOL;
+        break;
     default: /* R7143-11.2.1.2-04 */
         return REJECT_UNSUPPORTED;
     }
@@ -230,7 +264,7 @@ static enum reject_reason check(struct tgt_conn *conn, const struct framer_pdu *
 }
 
 /* A command that is dropped may have data behind it, which is then dropped as well. */
-static void expect_nothing(struct tgt_session *s, const uint8_t *bhs)
+void command_dropped(struct tgt_session *s, const uint8_t *bhs)
 {
     struct pdu_scsi_command cmd;
     if (pdu_opcode(bhs) != PDU_OP_scsi_command)
@@ -245,7 +279,7 @@ static void numbered(struct tgt_conn *conn, struct framer_pdu *pdu, uint32_t cmd
     struct tgt_session *s = conn->session;
     switch (sequence_take(conn, cmd_sn, pdu)) {
     case SEQUENCE_NOW:
-        command_execute(conn, pdu->bhs, pdu->ahs, pdu->ahs_len, &pdu->data);
+        command_execute(conn, pdu->bhs, pdu->ahs, pdu->ahs_len, &pdu->data, NULL);
         sequence_advance(s);
         break;
     case SEQUENCE_HELD:
@@ -254,7 +288,7 @@ static void numbered(struct tgt_conn *conn, struct framer_pdu *pdu, uint32_t cmd
         conn->r->counters.discarded_pdus++;
         env_trace(conn->env, TRACE_DEBUG, "command.dropped", conn_label(conn), pdu_name(pdu_opcode(pdu->bhs)),
                   cmd_sn, s->exp_cmd_sn);
-        expect_nothing(s, pdu->bhs);
+        command_dropped(s, pdu->bhs);
         break;
     }
 }
@@ -268,6 +302,40 @@ static bool immediate_full(const struct tgt_session *s, uint8_t opcode)
     return opcode == PDU_OP_task_management_request && s->tmf_count >= TGT_IMMEDIATE_MAX;
 }
 
+/* A command that is running, or over and not acknowledged, sent again: R7143-7.2.1-03. Its data comes again,
+ * too. */
+static bool is_retry(struct tgt_session *s, const uint8_t *bhs, uint32_t itt, uint32_t cmd_sn)
+{
+    if (pdu_opcode(bhs) != PDU_OP_scsi_command)
+        return false;
+    struct tgt_task *task = iscsi_task_find(s, itt);
+    if (task && task->cmd_sn == cmd_sn) {
+        struct pdu_scsi_command cmd;
+        pdu_scsi_command_decode(bhs, &cmd);
+        task->repeated |= !cmd.final && !task->unsolicited;
+        return true;
+    }
+    task = keep_find(s, itt);
+    if (!task || task->cmd_sn != cmd_sn || pdu_immediate(bhs))
+        return false;
+    command_dropped(s, bhs);
+    return true;
+}
+
+/* R7143-11.14.4-01: a Logout for another connection carries that one's ExpStatSN. */
+static void acknowledge(struct tgt_conn *conn, const uint8_t *bhs, uint32_t exp_stat_sn)
+{
+    struct pdu_logout_request logout;
+    struct tgt_conn *meant = conn;
+    if (pdu_opcode(bhs) == PDU_OP_logout_request) {
+        pdu_logout_request_decode(bhs, &logout);
+        if (logout.reason != 0 && logout.cid != conn->cid)
+            meant = session_conn(conn->session, logout.cid);
+    }
+    if (meant)
+        keep_acknowledge(meant, exp_stat_sn);
+}
+
 void command_pdu(struct tgt_conn *conn, struct framer_pdu *pdu)
 {
     struct tgt_session *s = conn->session;
@@ -276,15 +344,18 @@ void command_pdu(struct tgt_conn *conn, struct framer_pdu *pdu)
     struct pdu_nop_out common; /* all requests have tag, CmdSN and ExpStatSN where NOP-Out has them */
     pdu_nop_out_decode(pdu->bhs, &common);
     uint32_t itt = common.itt, cmd_sn = common.cmd_sn;
-    conn->exp_stat_sn = common.exp_stat_sn;
+    acknowledge(conn, pdu->bhs, common.exp_stat_sn);
+    if (reason == REJECT_NONE && pdu_opcode(pdu->bhs) == PDU_OP_snack_request) {
+        snack_request(conn, pdu->bhs); /* has neither a tag nor a CmdSN of its own */
+        return;
+    }
     if (reason == REJECT_NONE && itt != PDU_TAG_RESERVED) {
         /* R7143-4.2.2.1-22: what the tag already stands for comes before any numbering */
-        const struct tgt_task *task = iscsi_task_find(s, itt);
-        if (task && task->cmd_sn == cmd_sn && pdu_opcode(pdu->bhs) == PDU_OP_scsi_command) {
-            conn->r->counters.discarded_pdus++; /* R7143-7.2.1-03: a retry */
+        if (is_retry(s, pdu->bhs, itt, cmd_sn)) {
+            conn->r->counters.discarded_pdus++;
             return;
         }
-        if (task) {
+        if (iscsi_task_find(s, itt)) {
             why = "Initiator Task Tag is in use";
             reason = REJECT_IN_PROGRESS; /* R7143-11.17.1-05 */
         }
@@ -294,11 +365,11 @@ void command_pdu(struct tgt_conn *conn, struct framer_pdu *pdu)
         reason = REJECT_IMMEDIATE; /* R7143-4.2.2.1-05 */
     }
     if (reason != REJECT_NONE) {
-        expect_nothing(s, pdu->bhs);
+        command_dropped(s, pdu->bhs);
         reject_send(conn, pdu->bhs, pdu->ahs, pdu->ahs_len, reason, why);
     } else if (pdu_immediate(pdu->bhs) || itt == PDU_TAG_RESERVED) {
         /* R7143-4.2.2.1-08, R7143-4.2.2.1-15 */
-        command_execute(conn, pdu->bhs, pdu->ahs, pdu->ahs_len, &pdu->data);
+        command_execute(conn, pdu->bhs, pdu->ahs, pdu->ahs_len, &pdu->data, NULL);
     } else {
         numbered(conn, pdu, cmd_sn);
     }

@@ -15,6 +15,7 @@ void tgt_limits_default(struct tgt_limits *limits)
         .login_timeout_ns = 15ull * 1000 * 1000 * 1000,
         .nop_interval_ns = 0, /* boot firmware never answers a ping: pinging is the user's choice */
         .nop_timeout_ns = 30ull * 1000 * 1000 * 1000,
+        .stop_wait_ns = 3ull * 1000 * 1000 * 1000,
         .command_window = 128,
         .text_len_max = TEXT_SEGMENT_LEN_MAX, /* R7143-6.1-16 */
     };
@@ -61,11 +62,13 @@ void tgt_config_unref(struct tgt_config *config)
         struct tgt_target *target = &config->targets[i];
         users_free(env, target->users, target->user_count);
         env_free(env, target->acls);
+        env_free(env, target->redirects);
         env_free(env, target->map.luns);
     }
     users_free(env, config->discovery_users, config->discovery_user_count);
     env_free(env, config->targets);
     env_free(env, config->portals);
+    env_free(env, config->rules);
     env_free(env, config);
 }
 
@@ -79,6 +82,37 @@ const struct tgt_target *tgt_config_find(const struct tgt_config *config, const 
         if (name_equal(config->targets[i].name, normal)) /* R7143-4.2.7.2-05 */
             return &config->targets[i];
     return NULL;
+}
+
+const struct tgt_rule *tgt_config_rule(const struct tgt_config *config, const char *initiator)
+{
+    for (uint32_t i = 0; i < config->rule_count; i++)
+        if (name_match(config->rules[i].initiator, initiator))
+            return &config->rules[i];
+    return NULL;
+}
+
+struct tgt_pings tgt_config_pings(const struct tgt_config *config, const char *initiator)
+{
+    struct tgt_pings times = {config->limits.nop_interval_ns, config->limits.nop_timeout_ns};
+    const struct tgt_rule *rule = tgt_config_rule(config, initiator);
+    if (rule && rule->has_interval)
+        times.interval_ns = rule->nop_interval_ns;
+    if (rule && rule->has_timeout)
+        times.timeout_ns = rule->nop_timeout_ns;
+    return times;
+}
+
+const struct tgt_redirect *tgt_target_redirect(const struct tgt_target *target, uint16_t group)
+{
+    const struct tgt_redirect *general = NULL;
+    for (uint32_t i = 0; i < target->redirect_count; i++) {
+        if (target->redirects[i].group == group)
+            return &target->redirects[i];
+        if (target->redirects[i].group == TGT_GROUP_ANY)
+            general = &target->redirects[i];
+    }
+    return general;
 }
 
 bool tgt_target_admits(const struct tgt_target *target, const char *initiator, const struct io_addr *from)

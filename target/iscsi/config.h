@@ -45,10 +45,28 @@ struct tgt_limits {
     uint64_t login_timeout_ns;
     uint64_t nop_interval_ns; /* 0: never ping */
     uint64_t nop_timeout_ns;
+    uint64_t stop_wait_ns;   /* how long initiators have to log out when the target stops */
     uint32_t command_window; /* commands a session may have outstanding (MaxCmdSN - ExpCmdSN + 1) */
     uint32_t text_len_max;   /* bytes of one text negotiation */
 };
 void tgt_limits_default(struct tgt_limits *limits);
+
+/* Where to go instead (RFC 7143 11.13.5). */
+struct tgt_redirect {
+    char address[300]; /* HOST[:PORT] or [V6][:PORT], without a portal group tag */
+    uint16_t group;    /* for logins through portals of this group; TGT_GROUP_ANY: all others */
+    bool permanent;
+};
+#define TGT_GROUP_ANY 0u /* groups of ours begin with 1 */
+
+/* How initiators of a name are treated. */
+struct tgt_rule {
+    char initiator[TGT_NAME_MAX]; /* name or pattern with * */
+    bool has_interval, has_timeout;
+    uint64_t nop_interval_ns; /* 0: never ping */
+    uint64_t nop_timeout_ns;
+    bool no_target_reset; /* may not reset the whole target */
+};
 
 struct tgt_target {
     char name[TGT_NAME_MAX]; /* normalised */
@@ -58,8 +76,10 @@ struct tgt_target {
     uint32_t user_count;
     struct tgt_acl *acls; /* none: everybody may log in; else one must admit */
     uint32_t acl_count;
-    struct key_config keys; /* limits and preferences of negotiation */
-    uint32_t index;         /* position in the snapshot */
+    struct key_config keys;         /* limits and preferences of negotiation */
+    struct tgt_redirect *redirects; /* at most one for each group */
+    uint32_t redirect_count;
+    uint32_t index; /* position in the snapshot */
 };
 
 struct tgt_config {
@@ -73,6 +93,8 @@ struct tgt_config {
     struct tgt_user *discovery_users; /* any: discovery needs CHAP */
     uint32_t discovery_user_count;
     struct tgt_limits limits;
+    struct tgt_rule *rules; /* the first that fits counts */
+    uint32_t rule_count;
 };
 
 /* An empty snapshot with one reference. All arrays are filled by the host with memory from env. */
@@ -82,6 +104,17 @@ void tgt_config_unref(
     struct tgt_config *config); /* the last one wipes secrets and frees all arrays; NULL is fine */
 /* By name, normalised comparison; NULL when there is none. */
 const struct tgt_target *tgt_config_find(const struct tgt_config *config, const char *name);
+/* The first rule that fits the name; NULL: none. */
+const struct tgt_rule *tgt_config_rule(const struct tgt_config *config, const char *initiator);
+/* When the initiator is pinged and how long it has to answer: the service's limits, changed by its rule. */
+struct tgt_pings {
+    uint64_t interval_ns; /* 0: never */
+    uint64_t timeout_ns;
+};
+struct tgt_pings tgt_config_pings(const struct tgt_config *config, const char *initiator);
+/* Where logins through this portal group are to be sent: the group's own redirect before the general one;
+ * NULL: they stay here. */
+const struct tgt_redirect *tgt_target_redirect(const struct tgt_target *target, uint16_t group);
 /* May this initiator, from this address, log in to the target (ACL only, not CHAP)? */
 bool tgt_target_admits(const struct tgt_target *target, const char *initiator, const struct io_addr *from);
 

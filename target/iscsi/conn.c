@@ -64,6 +64,8 @@ int tgt_conn_new(struct tgt_reactor *r, const struct tgt_conn_info *info, struct
     conn->state = CONN_LOGIN;
     conn->stat_sn = 1; /* R7143-4.2.2.2-01: any start will do */
     list_init(&conn->session_node);
+    list_init(&conn->kept);
+    state_conn(r, &conn->rfc, CONN_EV_TRANSPORT);
     list_init(&conn->send_node);
     list_init(&conn->read_node);
     list_init(&conn->place_event.node);
@@ -96,6 +98,19 @@ void conn_text_free(struct tgt_conn *conn)
     conn->text = (struct text_exchange){0};
 }
 
+/* Chapter 8's view of an end. Below level 2 nothing waits for a cleanup: its time is zero (R7143-7.1.4.4-02). */
+static void rfc_end(struct tgt_conn *conn)
+{
+    bool clean = conn->clean || (conn->session && conn->session->closing);
+    if (conn->rfc == CONN_FREE || conn->rfc == CONN_CLEANUP_WAIT)
+        return;
+    state_conn(conn->r, &conn->rfc, clean ? CONN_EV_CLOSED : CONN_EV_LOST);
+    if (conn->rfc == CONN_CLEANUP_WAIT && session_level(conn->session) < 2) {
+        enum cleanup_state cleanup = CLEANUP_WAIT;
+        state_cleanup(conn->r, &cleanup, CLEANUP_EV_TIMEOUT);
+    }
+}
+
 /* Dead: out of the session, told to the host. Its memory waits for tgt_conn_closed. */
 static void conn_die(struct tgt_conn *conn, const char *reason)
 {
@@ -103,6 +118,7 @@ static void conn_die(struct tgt_conn *conn, const char *reason)
     conn_set_state(conn, CONN_DEAD);
     conn->reason = reason;
     conn->deadline_ns = UINT64_MAX;
+    rfc_end(conn);
     env_trace(conn->env, TRACE_INFO, "conn.closed", conn_label(conn), reason, 0, 0);
     list_remove(&conn->send_node);
     list_remove(&conn->read_node);
@@ -111,8 +127,12 @@ static void conn_die(struct tgt_conn *conn, const char *reason)
     list_push_back(&r->events, &conn->close_event.node);
     login_free(conn);
     conn_text_free(conn);
-    if (conn->session)
+    if (conn->session) {
+        fence_conn_gone(conn->session, conn);
+        if (!conn->clean && !conn->end_known && !conn->session->closing)
+            async_conn_drop(conn->session, conn);
         session_remove_conn(conn->session, conn);
+    }
 }
 
 void conn_drop(struct tgt_conn *conn, const char *reason)
@@ -156,8 +176,12 @@ void tgt_conn_closed(struct tgt_conn *conn)
         list_for_each_safe(it, &s->tasks)
         {
             struct tgt_task *task = list_entry(it, struct tgt_task, node);
-            if (task->conn == conn)
+            if (task->conn == conn) {
                 iscsi_task_orphan(task);
+            } else { /* it may have left this connection with output behind */
+                data_in_sweep(task);
+                iscsi_task_check_free(task);
+            }
         }
         list_remove(&conn->session_node);
     }
@@ -192,6 +216,17 @@ bool conn_send(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data, ui
     conn->r->counters.pdus_out++;
     conn_kick(conn);
     return true;
+}
+
+bool conn_send_status(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data, uint32_t *done_count)
+{
+    if (session_level(conn->session) > 0 && !keep_status(conn, bhs, data)) {
+        conn->doomed = true;
+        if (data)
+            slice_release(data);
+        return false;
+    }
+    return conn_send(conn, bhs, data, done_count);
 }
 
 bool conn_copy(struct tgt_conn *conn, const void *bytes, uint32_t len, struct slice *out)
@@ -336,6 +371,7 @@ static void on_full(struct tgt_conn *conn, struct framer_pdu *pdu)
     }
     if (pdu->data_digest_bad) {
         /* R7143-7.8-02, R7143-7.8-05: the command was not received; its CmdSN stays due */
+        command_dropped(conn->session, pdu->bhs);
         reject_send(conn, pdu->bhs, pdu->ahs, pdu->ahs_len, REJECT_DATA_DIGEST, "data digest");
         return;
     }
@@ -359,6 +395,15 @@ static void on_pdu(struct tgt_conn *conn, struct framer_pdu *pdu)
     }
 }
 
+/* R7143-7.7-01: the whole session goes. */
+static void conn_format_error(struct tgt_conn *conn, const char *reason)
+{
+    struct tgt_session *s = conn->session;
+    if (s && !s->closing)
+        session_close(s, reason);
+    conn_drop(conn, reason);
+}
+
 /* A PDU that is longer than we allow: in login there is an answer, later it is a format error (R7143-7.7-01).
  */
 static void on_too_long(struct tgt_conn *conn)
@@ -366,7 +411,7 @@ static void on_too_long(struct tgt_conn *conn)
     if (conn->state == CONN_LOGIN && conn->login)
         login_fail(conn, LOGIN_INITIATOR_ERROR, "DataSegmentLength", "larger than 8192 during login");
     else
-        conn_drop(conn, "data segment or header longer than allowed");
+        conn_format_error(conn, "data segment or header longer than allowed");
 }
 
 void conn_process(struct tgt_conn *conn)

@@ -5,9 +5,12 @@
 
 #include "target/iscsi/conn_internal.h"
 
+#define ASC_PROTOCOL_CRC  0x47
+#define ASCQ_PROTOCOL_CRC 0x05
+
 bool data_out_settled(const struct tgt_task *task)
 {
-    return !task->unsolicited && task->r2t_open == 0;
+    return lost_waits(task) || (!task->unsolicited && task->r2t_open == 0);
 }
 
 static void starve(struct tgt_task *task)
@@ -121,7 +124,7 @@ static struct out_r2t *r2t_slot(struct tgt_task *task, uint32_t *index)
     return NULL;
 }
 
-static void r2t_send(struct tgt_task *task, const struct out_r2t *r2t)
+void r2t_send(struct tgt_task *task, const struct out_r2t *r2t)
 {
     struct tgt_conn *conn = task->conn;
     uint8_t bhs[PDU_BHS_LEN];
@@ -131,12 +134,20 @@ static void r2t_send(struct tgt_task *task, const struct out_r2t *r2t)
     pdu.itt = task->itt;
     pdu.ttt = r2t->ttt;          /* R7143-11.8.5-01: never 0xffffffff, as no task has index 0xffff */
     pdu.stat_sn = conn->stat_sn; /* R7143-11.8.3-01: the next one, not used up */
-    pdu.r2t_sn = task->r2t_sn++; /* R7143-4.2.2.4-04 */
+    pdu.r2t_sn = r2t->r2t_sn;    /* R7143-4.2.2.4-04 */
     pdu.buffer_offset = (uint32_t)r2t->offset;
     pdu.desired_data_transfer_length = r2t->len;
     session_numbers(task->session, &pdu.exp_cmd_sn, &pdu.max_cmd_sn);
     pdu_r2t_encode(&pdu, bhs);
     conn_send(conn, bhs, NULL, NULL);
+}
+
+/* A tag and a number that no R2T of the command has had. */
+static void r2t_name(struct tgt_task *task, struct out_r2t *r2t)
+{
+    uint32_t index = (uint32_t)(r2t - task->r2ts);
+    r2t->ttt = task->index << 16 | (task->generation++ & 0x3fff) << 2 | index;
+    r2t->r2t_sn = task->data_sn++; /* R7143-11.8-09, R7143-4.2.2.4-05 */
 }
 
 /* Asks for the next piece of the span that is being filled, at most a burst (R7143-11.8.4-01). */
@@ -150,11 +161,12 @@ static void ask_one(struct tgt_task *task, struct out_slot *slot)
         len = task->session->params.max_burst_length;
     *r2t = (struct out_r2t){
         .open = true, .offset = slot->offset + slot->asked, .len = len, .slot = task->filling};
-    r2t->ttt = task->index << 16 | (task->generation++ & 0x3fff) << 2 | index;
+    r2t_name(task, r2t);
     slot->asked += len;
     task->asked += len; /* R7143-11.8-10: contiguous, without overlap */
     task->r2t_open++;
     r2t_send(task, r2t);
+    data_out_watch(task);
 }
 
 static void ask(struct tgt_task *task)
@@ -162,7 +174,8 @@ static void ask(struct tgt_task *task)
     uint32_t limit = task->session->params.max_outstanding_r2t; /* R7143-11.8-06 */
     if (limit > TGT_R2T_MAX)
         limit = TGT_R2T_MAX;
-    while (!task->out_stop && task->r2t_open < limit && task->asked < task->want && conn_live(task->conn)) {
+    while (!task->out_stop && task->r2t_open < limit && task->asked < task->want && task->conn &&
+           conn_live(task->conn)) {
         struct out_slot *slot = &task->slots[task->filling];
         if (!slot->span || slot->asked == slot->len) {
             if (task->slots_used + task->scsi.spans_out >= SCSI_SPANS_PER_TASK)
@@ -187,6 +200,8 @@ void data_out_ready(struct tgt_task *task)
     if (task->phase != TASK_RUNNING || task->failed)
         return;
     task->out_wanted = true;
+    if (lost_waits(task))
+        return;
     if (task->unsolicited) /* the first burst is complete before anything is asked for */
         return;
     if (!task->out_begun && !begin(task)) {
@@ -203,4 +218,114 @@ void data_out_arrived(struct tgt_task *task, struct out_r2t *r2t)
     if (slot->have == slot->len)
         hand_over(task, slot);
     ask(task);
+}
+
+/* ---- recovery ---- */
+
+/* What has come of it stays; the rest becomes an R2T of its own. */
+static void again(struct tgt_task *task, struct out_r2t *r2t)
+{
+    task->slots[r2t->slot].have += r2t->have;
+    r2t->offset += r2t->have;
+    r2t->len -= r2t->have;
+    r2t->have = 0;
+    r2t->data_sn = 0;
+    r2t_name(task, r2t);
+    r2t_send(task, r2t);
+}
+
+static bool too_often(struct tgt_task *task)
+{
+    return ++task->recoveries > TGT_RECOVERIES_MAX;
+}
+
+static void give_up(struct tgt_task *task)
+{
+    iscsi_task_fail(task, ASC_PROTOCOL_CRC, ASCQ_PROTOCOL_CRC); /* R7143-7.8-03 */
+}
+
+bool data_out_recover(struct tgt_task *task, struct out_r2t *r2t)
+{
+    task->session->r->counters.recovery_r2ts++;
+    if (!too_often(task) && !task->out_stop) {
+        again(task, r2t);
+        data_out_watch(task);
+        return true;
+    }
+    r2t->open = false;
+    task->r2t_open--;
+    give_up(task);
+    return false;
+}
+
+void data_out_suspend(struct tgt_task *task)
+{
+    task->out_due_ns = 0;
+    task->unsolicited = false; /* the rest will be asked for */
+}
+
+void data_out_resume(struct tgt_task *task)
+{
+    struct out_r2t *next;
+    if (task->phase != TASK_RUNNING || task->failed || task->out_stop) {
+        for (uint32_t i = 0; i < TGT_R2T_MAX; i++)
+            task->r2ts[i].open = false;
+        task->r2t_open = 0;
+        return;
+    }
+    uint64_t from = 0;
+    do { /* in order of offset: R7143-11.7.6-03 */
+        next = NULL;
+        for (uint32_t i = 0; i < TGT_R2T_MAX; i++) {
+            struct out_r2t *r2t = &task->r2ts[i];
+            if (r2t->open && r2t->offset >= from && (!next || r2t->offset < next->offset))
+                next = r2t;
+        }
+        if (next) {
+            from = next->offset + next->len;
+            again(task, next);
+        }
+    } while (next);
+    data_out_watch(task);
+    if (task->out_wanted)
+        data_out_ready(task);
+}
+
+void data_out_watch(struct tgt_task *task)
+{
+    struct tgt_reactor *r = task->session->r;
+    if (session_level(task->session) == 0)
+        return;
+    task->out_due_ns = data_out_settled(task) ? 0 : env_now(r->env) + TGT_DATA_OUT_NS;
+    if (task->out_due_ns && task->out_due_ns < r->deadline_ns)
+        r->deadline_ns = task->out_due_ns;
+}
+
+/* Data that was to come has not: the end of a sequence was lost. */
+void data_out_tick(struct tgt_task *task, uint64_t now_ns)
+{
+    if (!task->out_due_ns || now_ns < task->out_due_ns)
+        return;
+    data_out_watch(task);
+    if (!task->out_due_ns)
+        return;
+    env_trace(task->session->r->env, TRACE_WARN, "data.timeout", conn_label(task->conn), NULL, task->itt,
+              task->recoveries);
+    bool first = task->unsolicited; /* nothing is asked for before it is complete */
+    if (first) {
+        task->unsolicited = false;
+        retired_add(task->session, task->itt, PDU_TAG_RESERVED); /* it may still come */
+        if (too_often(task))
+            give_up(task);
+        else if (task->out_wanted)
+            data_out_ready(task);
+    }
+    for (uint32_t i = 0; i < TGT_R2T_MAX && !first; i++) {
+        struct out_r2t *r2t = &task->r2ts[i];
+        if (!r2t->open)
+            continue;
+        retired_add(task->session, task->itt, r2t->ttt);
+        data_out_recover(task, r2t);
+    }
+    iscsi_task_progress(task);
 }

@@ -4,10 +4,17 @@
 
 #include "target/iscsi/conn_internal.h"
 
+#define STATUS_BUSY 0x08
+
 static bool may_send(const struct tgt_task *task)
 {
-    return !task->silent && !task->failed && task->conn && conn_live(task->conn) &&
-           task->phase != TASK_STOPPING;
+    return !task->silent && !task->failed && task->phase != TASK_STOPPING;
+}
+
+/* Is there a connection that takes its PDUs? */
+static bool open_way(const struct tgt_task *task)
+{
+    return task->conn && conn_live(task->conn);
 }
 
 void data_in_sweep(struct tgt_task *task)
@@ -25,35 +32,78 @@ void data_in_sweep(struct tgt_task *task)
         data_in_ready(task);
 }
 
+static void put_status(struct tgt_task *task, struct pdu_data_in *pdu)
+{
+    struct residual residual = residual_of_task(task);
+    pdu->has_status = 1;
+    pdu->status = task->scsi.status;
+    pdu->overflow = residual.overflow;
+    pdu->underflow = residual.underflow;
+    pdu->residual_count = residual.count;
+    pdu->stat_sn = task->conn->stat_sn++;
+}
+
+/* R7143-11.7.2-01, R7143-11.7.2-02, R7143-11.7.2-03: after each whole burst, level 1 and above; at the end of
+ * the data the status is acknowledged instead. R7143-11.7.4-03, R7143-11.7.4-04 */
+static void ask_acknowledgement(struct tgt_task *task, struct pdu_data_in *pdu)
+{
+    if (!task->ack_asked)
+        task->ack_ttt = task->index << 16 | (task->generation++ & 0xffff);
+    task->ack_asked = true;
+    pdu->acknowledge = 1;
+    pdu->ttt = task->ack_ttt; /* never 0xffffffff, as no task has index 0xffff */
+    pdu->lun = task->scsi.lun;
+}
+
+/* The piece's bytes. At level 1 and above, and under a digest, they may not change any more: a view of memory
+ * that is nobody's chunk is copied. */
+static bool piece(struct tgt_task *task, const struct scsi_span *span, uint32_t at, uint32_t len,
+                  struct slice *out)
+{
+    if (!span->data.chunk && (session_level(task->session) > 0 || task->conn->tx.data_digest))
+        return conn_copy(task->conn, span->data.ptr + at, len, out);
+    *out = slice_sub(&span->data, at, len);
+    return true;
+}
+
 /* One PDU. Sequences end at MaxBurstLength (R7143-11.7.1-04) and with the last piece (R7143-11.7.1-02). */
 static void send_piece(struct tgt_task *task, struct scsi_span *span, uint32_t at, uint32_t len, bool last,
                        bool status)
 {
     struct tgt_conn *conn = task->conn;
     struct tgt_session *s = task->session;
+    bool keeps = session_level(s) > 0;
     uint8_t bhs[PDU_BHS_LEN];
     struct pdu_data_in pdu;
+    struct slice data;
+    if (!piece(task, span, at, len, &data)) {
+        iscsi_task_status(task, STATUS_BUSY);
+        return;
+    }
     pdu_data_in_init(&pdu);
     task->burst_left -= len;
     pdu.final = last || task->burst_left == 0; /* R7143-11.7.3-03: status implies last */
     if (pdu.final)
         task->burst_left = s->params.max_burst_length;
     pdu.itt = task->itt;
-    pdu.ttt = PDU_TAG_RESERVED;    /* R7143-11.7.2-03: no A bit at recovery level 0 */
-    pdu.data_sn = task->data_sn++; /* R7143-4.2.2.4-02, R7143-11.7.1-07 */
+    pdu.ttt = PDU_TAG_RESERVED;
+    if (pdu.final && !last && keeps)
+        ask_acknowledgement(task, &pdu);
+    pdu.data_sn = task->data_sn; /* R7143-4.2.2.4-02, R7143-11.7.1-07 */
     pdu.buffer_offset = (uint32_t)(span->offset + at);
-    if (status) {
-        struct residual residual = residual_of_task(task);
-        pdu.has_status = 1;
-        pdu.status = task->scsi.status;
-        pdu.overflow = residual.overflow;
-        pdu.underflow = residual.underflow;
-        pdu.residual_count = residual.count;
-        pdu.stat_sn = conn->stat_sn++;
-    }
+    if (status)
+        put_status(task, &pdu);
     session_numbers(s, &pdu.exp_cmd_sn, &pdu.max_cmd_sn);
     pdu_data_in_encode(&pdu, bhs);
-    struct slice data = slice_sub(&span->data, at, len);
+    if (keeps && !keep_data(task, bhs, &data, pdu.data_sn, pdu.buffer_offset, pdu.final)) {
+        slice_release(&data);
+        iscsi_task_status(task, STATUS_BUSY); /* what cannot be sent again is not sent at all */
+        return;
+    }
+    if (keeps && pdu.final)
+        keep_burst_over(task);
+    task->data_sn++;
+    task->in_count++;
     conn_send(conn, bhs, &data, &span->unsent);
     task->sent_in += len;
     s->read_bytes += len;
@@ -68,39 +118,50 @@ static uint32_t piece_max(const struct tgt_task *task)
     return most < task->burst_left ? most : task->burst_left;
 }
 
-static void flush_held(struct tgt_task *task)
+/* Sends the held span up to its last piece, and with `all` that too. False: it has to wait, for a connection
+ * or for acknowledgements. */
+static bool push(struct tgt_task *task, bool all)
 {
-    struct scsi_span *span = task->held;
-    task->held = NULL;
-    if (span)
-        send_piece(task, span, task->held_at, task->held_len, false, false);
+    while (task->held) {
+        if (!may_send(task))
+            return true;
+        if (!open_way(task) || !keep_room(task))
+            return false;
+        uint32_t most = piece_max(task);
+        if (task->held_len <= most && !all)
+            return true;
+        struct scsi_span *span = task->held;
+        uint32_t at = task->held_at, len = task->held_len < most ? task->held_len : most;
+        task->held_at += len;
+        task->held_len -= len;
+        if (task->held_len == 0)
+            task->held = NULL;
+        send_piece(task, span, at, len, false, false);
+    }
+    return true;
 }
 
 static void take_span(struct tgt_task *task, struct scsi_span *span)
 {
     uint64_t room = span->offset < task->edtl_in ? task->edtl_in - span->offset : 0;
     uint32_t len = span->data.len < room ? span->data.len : (uint32_t)room;
-    uint32_t at = 0, most;
     if (len == 0) {
         scsi_span_done(&task->session->r->scsi, span);
         return;
     }
-    flush_held(task);
     task->spans[task->span_count++] = span;
-    if (task->sent_in == 0 && task->data_sn == 0)
+    if (task->in_count == 0)
         task->burst_left = task->session->params.max_burst_length;
-    while (conn_live(task->conn) && len - at > (most = piece_max(task))) {
-        send_piece(task, span, at, most, false, false);
-        at += most;
-    }
     task->held = span;
-    task->held_at = at;
-    task->held_len = len - at;
+    task->held_at = 0;
+    task->held_len = len;
 }
 
 void data_in_ready(struct tgt_task *task)
 {
     while (!list_empty(&task->scsi.in_spans) && task->span_count < SCSI_SPANS_PER_TASK) {
+        if (may_send(task) && !push(task, true))
+            return; /* back-pressure: the spans stay where they are */
         struct scsi_span *span = list_first(&task->scsi.in_spans, struct scsi_span, node);
         list_remove(&span->node);
         if (may_send(task))
@@ -108,6 +169,17 @@ void data_in_ready(struct tgt_task *task)
         else
             scsi_span_done(&task->session->r->scsi, span);
     }
+    push(task, false);
+    if (task->failed && task->phase == TASK_RUNNING)
+        iscsi_task_progress(task);
+}
+
+bool data_in_drain(struct tgt_task *task)
+{
+    if (!may_send(task) || (!open_way(task) && session_level(task->session) < 2))
+        return true;
+    data_in_ready(task);
+    return (list_empty(&task->scsi.in_spans) && push(task, false)) || !may_send(task);
 }
 
 bool data_in_finish(struct tgt_task *task, bool with_status)
@@ -116,9 +188,10 @@ bool data_in_finish(struct tgt_task *task, bool with_status)
     if (!span)
         return false;
     task->held = NULL;
-    if (!conn_live(task->conn))
+    if (!conn_live(task->conn) || !keep_room(task))
         return false;
-    send_piece(task, span, task->held_at, task->held_len, true, with_status);
+    uint32_t most = piece_max(task); /* less than what is held only when the command has failed */
+    send_piece(task, span, task->held_at, task->held_len < most ? task->held_len : most, true, with_status);
     return true;
 }
 

@@ -1,7 +1,10 @@
 /* Data-Out PDUs (RFC 7143 11.7): which task and sequence they belong to, whether they are in order, and where
  * their bytes go. The same judgement is made twice, when the header is there (to place the data) and when the
  * data is: between the two the task may have been aborted. LUN is not compared: some initiators leave it
- * zero. */
+ * zero.
+ *
+ * At recovery level 1 and above a PDU that was lost costs the rest of its sequence, which is dropped up to
+ * its F bit (or until patience ends) and then asked for by a recovery R2T. */
 #include "target/iscsi/conn_internal.h"
 
 #define ASC_DATA_OFFSET_ERROR 0x4b
@@ -14,6 +17,8 @@
 
 enum out_verdict {
     OUT_TAKE,   /* in order: its bytes go to dest */
+    OUT_EARLY,  /* unsolicited, for a command that waits for its turn */
+    OUT_LOST,   /* one before it was lost, or its own bytes were: the sequence will be asked for again */
     OUT_DROP,   /* nothing is said: the task has ended, or is ending */
     OUT_BAD,    /* in a sequence, but wrong: asc/ascq, and a Reject when reason says so */
     OUT_UNKNOWN /* belongs to nothing */
@@ -22,7 +27,8 @@ enum out_verdict {
 struct out_judgement {
     enum out_verdict verdict;
     struct tgt_task *task;
-    struct out_r2t *r2t; /* NULL: unsolicited */
+    struct held_pdu *held; /* EARLY */
+    struct out_r2t *r2t;   /* NULL: unsolicited */
     uint8_t *dest;
     struct slice *memory; /* what dest lies in */
     bool ends;            /* the sequence is over with this PDU */
@@ -57,10 +63,21 @@ static void judge_order(struct out_judgement *j, const struct pdu_data_out *pdu,
         j->verdict = OUT_TAKE;
 }
 
+/* R7143-7.9-02: a gap means that the one between was lost. The number of a lost one stays expected, so that
+ * all that follows in its sequence is lost with it. */
+static bool lost_before(const struct tgt_task *task, uint32_t data_sn, uint32_t expected)
+{
+    return session_level(task->session) > 0 && data_sn != expected;
+}
+
 static void judge_unsolicited(struct tgt_conn *conn, const struct pdu_data_out *pdu, uint32_t len,
                               struct out_judgement *j)
 {
     struct tgt_task *task = iscsi_task_find(conn->session, pdu->itt);
+    if (!task && (j->held = sequence_held(conn->session, conn, pdu->itt)) != NULL) {
+        j->verdict = OUT_EARLY;
+        return;
+    }
     if (!task || task->conn != conn) {
         j->verdict = retired_match(conn->session, pdu->itt, pdu->ttt, false) ? OUT_DROP : OUT_UNKNOWN;
         j->why = "Initiator Task Tag";
@@ -68,12 +85,22 @@ static void judge_unsolicited(struct tgt_conn *conn, const struct pdu_data_out *
     }
     j->task = task;
     j->ends = pdu->final;
+    /* R7143-7.2.1-03; or it comes after it was given up */
+    if (!task->unsolicited &&
+        (task->repeated || retired_match(conn->session, pdu->itt, PDU_TAG_RESERVED, false))) {
+        j->verdict = OUT_DROP;
+        return;
+    }
     if (!task->unsolicited) { /* R7143-4.2.5.2-06, R7143-11.4.7.2-01 */
         bad(j, ASC_PHASE, ASCQ_UNEXPECTED, REJECT_NONE, "unexpected unsolicited data");
         return;
     }
     if (task->failed || !task->first.chunk) {
         j->verdict = OUT_DROP;
+        return;
+    }
+    if (lost_before(task, pdu->data_sn, task->unsolicited_sn)) {
+        j->verdict = OUT_LOST;
         return;
     }
     judge_order(j, pdu, len, task->unsolicited_sn, task->unsolicited_have,
@@ -111,6 +138,10 @@ static void judge_solicited(struct tgt_conn *conn, const struct pdu_data_out *pd
         j->verdict = OUT_DROP;
         return;
     }
+    if (lost_before(task, pdu->data_sn, r2t->data_sn)) {
+        j->verdict = OUT_LOST;
+        return;
+    }
     judge_order(j, pdu, len, r2t->data_sn, r2t->offset + r2t->have, left);
     j->ends |= len >= left; /* whatever F says: no more was asked for */
     j->dest = slot->span->data.ptr + (r2t->offset + r2t->have - slot->offset);
@@ -136,6 +167,8 @@ void data_out_header(struct tgt_conn *conn, struct framer_pdu *pdu)
     pdu_data_out_decode(pdu->bhs, &out);
     judge(conn, &out, pdu->data_len, &j);
     slice_release(&conn->placed);
+    if (j.verdict == OUT_EARLY && pdu->data_len)
+        return; /* a copy is made when it is whole */
     if (j.verdict != OUT_TAKE) {
         framer_skip(&conn->framer);
         return;
@@ -170,12 +203,49 @@ static void take(struct tgt_conn *conn, struct out_judgement *j, uint32_t len)
     conn->session->write_bytes += len;
     conn->r->counters.write_bytes += len;
     account(j, len);
+    data_out_watch(task);
     if (!j->ends)
         return;
     if (j->r2t)
         data_out_arrived(task, j->r2t);
     else if (task->out_wanted)
         data_out_ready(task);
+}
+
+/* The rest of the sequence is dropped; at its end what is missing is asked for. R7143-7.3-06: the numbers
+ * that are used up do not matter any more. */
+static void lose(struct tgt_conn *conn, struct out_judgement *j)
+{
+    struct tgt_task *task = j->task;
+    conn->r->counters.discarded_pdus++;
+    data_out_watch(task);
+    if (j->r2t) {
+        if (j->ends)
+            data_out_recover(task, j->r2t); /* R7143-7.8-03 */
+        return;
+    }
+    if (!j->ends)
+        return;
+    task->unsolicited = false; /* what is missing is asked for like all that follows the first burst */
+    if (task->out_wanted)
+        data_out_ready(task);
+}
+
+/* Unsolicited data that comes before its command's turn (several connections, or a gap). R7143-4.2.2.1-07 */
+static void early(struct held_pdu *held, const struct pdu_data_out *pdu, const struct framer_pdu *got)
+{
+    bool good = !held->first_lost && held->first.chunk && !got->data_digest_bad && !got->skipped &&
+                pdu->data_sn == held->first_sn && pdu->buffer_offset == held->first_have &&
+                got->data_len <= held->first.len - held->first_have;
+    if (!good)
+        held->first_lost = true;
+    else if (got->data_len)
+        memcpy(held->first.ptr + held->first_have, got->data.ptr, got->data_len);
+    if (good) {
+        held->first_have += got->data_len;
+        held->first_sn++;
+    }
+    held->first_due = !pdu->final;
 }
 
 /* Closes the sequence of a task that is ending anyway. */
@@ -189,7 +259,8 @@ static void drain(struct tgt_conn *conn, const struct pdu_data_out *pdu, struct 
     if (!j->ends)
         return;
     if (!j->r2t) {
-        j->task->unsolicited = false;
+        j->task->unsolicited = j->task->repeated = false;
+        retired_match(conn->session, pdu->itt, pdu->ttt, pdu->final);
     } else if (j->r2t->open) {
         j->r2t->open = false;
         j->task->r2t_open--;
@@ -203,19 +274,33 @@ void data_out_pdu(struct tgt_conn *conn, struct framer_pdu *pdu)
     struct pdu_data_out out;
     struct out_judgement j;
     pdu_data_out_decode(pdu->bhs, &out);
-    conn->exp_stat_sn = out.exp_stat_sn;
+    keep_acknowledge(conn, out.exp_stat_sn);
     judge(conn, &out, pdu->data_len, &j);
-    if (j.verdict == OUT_TAKE && pdu->skipped &&
-        pdu->data_len) /* it was nothing of ours when its header came */
+    bool recovers = session_level(conn->session) > 0;
+    if (j.verdict == OUT_TAKE && pdu->skipped && pdu->data_len) { /* nothing of ours when its header came */
         bad(&j, ASC_PROTOCOL_CRC, ASCQ_PROTOCOL_CRC, REJECT_NONE, "data was dropped");
-    if (j.verdict == OUT_TAKE && pdu->data_digest_bad) /* R7143-7.8-02, R7143-7.8-03, R7143-11.4.7.2-03 */
+        if (recovers)
+            j.verdict = OUT_LOST;
+    }
+    if (j.verdict == OUT_TAKE && pdu->data_digest_bad) { /* R7143-7.8-02, R7143-7.8-03, R7143-11.4.7.2-03 */
         bad(&j, ASC_PROTOCOL_CRC, ASCQ_PROTOCOL_CRC, REJECT_DATA_DIGEST, "data digest");
+        if (recovers) {
+            reject_send(conn, pdu->bhs, NULL, 0, REJECT_DATA_DIGEST, "data digest");
+            j.verdict = OUT_LOST;
+        }
+    }
     if (j.verdict == OUT_TAKE && !pdu->placed && pdu->data_len)
         memcpy(j.dest, pdu->data.ptr, pdu->data_len);
     slice_release(&conn->placed);
     switch (j.verdict) {
     case OUT_TAKE:
         take(conn, &j, pdu->data_len);
+        break;
+    case OUT_EARLY:
+        early(j.held, &out, pdu);
+        return;
+    case OUT_LOST:
+        lose(conn, &j);
         break;
     case OUT_UNKNOWN: /* R7143-4.2.5.3-04 */
         reject_send(conn, pdu->bhs, NULL, 0, conn->session->discovery ? REJECT_PROTOCOL : REJECT_FIELD,

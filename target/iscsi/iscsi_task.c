@@ -49,7 +49,15 @@ static struct tgt_task **bucket(struct tgt_session *s, uint32_t itt)
 struct tgt_task *iscsi_task_find(const struct tgt_session *s, uint32_t itt)
 {
     struct tgt_task *task = s->hash[(itt ^ itt >> 8 ^ itt >> 16) & (TGT_HASH_SIZE - 1)];
-    while (task && task->itt != itt)
+    while (task && (task->itt != itt || task->phase == TASK_DRAINING))
+        task = task->hash_next;
+    return task;
+}
+
+struct tgt_task *keep_find(const struct tgt_session *s, uint32_t itt)
+{
+    struct tgt_task *task = s->hash[(itt ^ itt >> 8 ^ itt >> 16) & (TGT_HASH_SIZE - 1)];
+    while (task && (task->itt != itt || !task->answer))
         task = task->hash_next;
     return task;
 }
@@ -69,6 +77,7 @@ struct tgt_task *iscsi_task_new(struct tgt_session *s, struct tgt_conn *conn, ui
     task->phase = TASK_WAITING;
     list_init(&task->wait_node);
     list_init(&task->scsi.in_spans);
+    list_init(&task->kept);
     list_push_back(&s->tasks, &task->node);
     struct tgt_task **head = bucket(s, itt);
     task->hash_next = *head;
@@ -89,7 +98,7 @@ static void hash_remove(struct tgt_task *task)
 
 void retired_add(struct tgt_session *s, uint32_t itt, uint32_t ttt)
 {
-    s->retired[s->retired_next] = (struct retired){itt, ttt, true};
+    s->retired[s->retired_next] = (struct retired){.itt = itt, .ttt = ttt, .used = true};
     s->retired_next = (s->retired_next + 1) % TGT_RETIRED_MAX;
 }
 
@@ -105,13 +114,33 @@ bool retired_match(struct tgt_session *s, uint32_t itt, uint32_t ttt, bool final
     return false;
 }
 
+/* R7143-4.2.3.4-17 */
+void retired_release(const struct tgt_conn *conn, uint64_t lun)
+{
+    for (uint32_t i = 0; i < TGT_RETIRED_MAX; i++) {
+        struct retired *old = &conn->session->retired[i];
+        if (old->used && old->told == conn && old->lun == lun)
+            old->used = false;
+    }
+}
+
+/* R7143-4.2.3.4-11: the tag stays known, data for it is dropped. */
+static void retire_tag(struct tgt_task *task, uint32_t ttt)
+{
+    struct tgt_session *s = task->session;
+    struct retired *slot = &s->retired[s->retired_next];
+    retired_add(s, task->itt, ttt);
+    slot->told = task->termination_told ? task->conn : NULL;
+    slot->lun = task->scsi.lun;
+}
+
 static void retire(struct tgt_task *task)
 {
     if (task->unsolicited)
-        retired_add(task->session, task->itt, PDU_TAG_RESERVED);
+        retire_tag(task, PDU_TAG_RESERVED);
     for (uint32_t i = 0; i < TGT_R2T_MAX; i++)
         if (task->r2ts[i].open)
-            retired_add(task->session, task->itt, task->r2ts[i].ttt);
+            retire_tag(task, task->r2ts[i].ttt);
     task->unsolicited = false;
     task->r2t_open = 0;
     for (uint32_t i = 0; i < TGT_R2T_MAX; i++)
@@ -174,11 +203,12 @@ void iscsi_task_uncount(struct tgt_task *task)
 
 void iscsi_task_check_free(struct tgt_task *task)
 {
-    if (task->phase != TASK_DRAINING || task->span_count || task->unsent)
+    if (task->phase != TASK_DRAINING || task->span_count || task->unsent || task->answer)
         return;
     struct tgt_session *s = task->session;
     bool orphan = !task->conn;
     task->phase = TASK_FREE;
+    hash_remove(task);
     list_remove(&task->node);
     list_push_front(&s->r->free_tasks, &task->node);
     if (s->closing || orphan)
@@ -189,19 +219,30 @@ void iscsi_task_check_free(struct tgt_task *task)
 static void task_end(struct tgt_task *task)
 {
     struct tgt_session *s = task->session;
+    fence_forget(s, &task->fenced);
     retire(task);
     data_out_release(task);
     list_remove(&task->wait_node);
     s->data_started -= task->cost;
     task->cost = 0;
-    hash_remove(task);
     iscsi_task_uncount(task); /* before the response: it carries the window that this opens */
     task->phase = TASK_DRAINING;
     if (!task->silent && task->conn && conn_live(task->conn))
         response_send(task);
     data_in_release(task);
     data_in_sweep(task);
-    iscsi_task_check_free(task);
+    if (!task->answer)
+        keep_drop(task); /* and it is free as soon as its output is gone */
+}
+
+/* Can its end be told now? At level 2 a task whose connection fails waits for another one. */
+static bool may_end(struct tgt_task *task)
+{
+    if (task->silent)
+        return true;
+    if (session_level(task->session) == 2 && (!task->conn || !conn_live(task->conn)))
+        return false;
+    return data_in_drain(task);
 }
 
 void iscsi_task_progress(struct tgt_task *task)
@@ -210,7 +251,10 @@ void iscsi_task_progress(struct tgt_task *task)
     if (task->phase == TASK_RUNNING && task->failed && settled) {
         task->phase = TASK_STOPPING;
         scsi_task_abort(&task->session->r->scsi, &task->scsi);
-    } else if (task->phase == TASK_FINISHED && (settled || task->silent)) {
+    } else if (task->phase == TASK_FINISHED && (settled || task->silent || task->termination_told) &&
+               may_end(task)) {
+        if (!task->silent && task->conn && conn_live(task->conn) && !fence_task(task))
+            return;
         /* R7143-11.4.2-02, R7143-11.17.1-07, R7143-7.8-04: not before the last data that is due */
         task_end(task);
     }
@@ -259,6 +303,15 @@ void iscsi_task_abort(struct tgt_task *task)
     }
 }
 
+void iscsi_task_terminate(struct tgt_task *task)
+{
+    struct tgt_session *s = task->session;
+    bool told = !task->silent && task->phase != TASK_DRAINING && task->phase != TASK_FREE;
+    if (told && !s->closing && s->nexus_open)
+        scsi_nexus_commands_cleared(&s->nexus, task->scsi.lun); /* R7143-11.14.5-01 */
+    iscsi_task_abort(task);
+}
+
 void iscsi_task_orphan(struct tgt_task *task)
 {
     task->conn = NULL;
@@ -273,6 +326,8 @@ static void on_aborted(struct tgt_task *task)
     if (!task->failed) {
         task->aborted = true;
         task->silent |= !task->scsi.respond_aborted;
+        if (!task->silent) /* R7143-4.2.3.5-01 */
+            async_task_aborted(task);
     }
     task->phase = TASK_FINISHED;
     if (task->silent)

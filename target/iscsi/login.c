@@ -51,6 +51,7 @@ void login_free(struct tgt_conn *conn)
     struct tgt_login *login = conn->login;
     if (!login)
         return;
+    login_gave_up(conn);
     conn->login = NULL;
     tgt_config_unref(login->config);
     env_free(conn->env, login->in_buf);
@@ -112,6 +113,8 @@ void login_fail(struct tgt_conn *conn, uint16_t status, const char *key, const c
     conn->r->counters.logins_failed++;
     env_trace(conn->env, TRACE_WARN, "login.failed", conn_label(conn), text, status, conn->login->now.itt);
     login_send(conn, status, false, false, NULL);
+    if (conn->rfc == CONN_IN_LOGIN)
+        state_conn(conn->r, &conn->rfc, CONN_EV_LOGIN_FAILED);
     conn_close_after_flush(conn, "login failed"); /* R7143-11.13.5-16, R7143-6.3.1-07, R7143-7.12-01 */
 }
 
@@ -139,6 +142,7 @@ static void enter_full_feature(struct tgt_conn *conn, struct slice *data)
     /* R7143-6.3.2-04, R7143-6.3-19: the accepting response, with the TSIH */
     login_send(conn, LOGIN_SUCCESS, true, false, data);
     conn_set_state(conn, CONN_FULL);
+    state_conn(r, &conn->rfc, CONN_EV_LOGIN_DONE);
     const struct key_params *p = &login->neg.params;
     /* The framer is still at the request; its fields count from the next PDU on. */
     conn->framer.header_digest = p->header_digest == KEY_DIGEST_CRC32C;
@@ -164,6 +168,8 @@ void login_answer(struct tgt_conn *conn)
     /* R7143-6.3-15, R7143-6.3-16, R7143-11.13.6-02: only when this very request has T = 1 */
     bool transit = last && login->now.transit && may_leave(login);
     bool final = transit && login_move(&login->now) == MOVE_FULL;
+    if (final && redirect_login(conn, true))
+        return;
     if (final && !login_settle(conn))
         return;
     if (transit && key_conclude(&login->neg) != KEYS_OK) { /* R7143-6.2-24 */
@@ -276,6 +282,8 @@ static void negotiate(struct tgt_conn *conn)
         login_fail(conn, LOGIN_REMOVED, "TargetName", "the target was removed"); /* R7143-11.13.5-17 */
         return;
     }
+    if (redirect_login(conn, login->stage == 1))
+        return;
     text_writer_init(&login->writer, login->out_buf, login->in.cap);
     /* R7143-6.3.1-10, R7143-13.9-02, R7143-13.6-01: portal group tag and alias in the first response */
     key_declare_target(&login->neg, &login->writer);
@@ -384,6 +392,12 @@ void login_pdu(struct tgt_conn *conn, struct framer_pdu *pdu)
         login->first = login->now; /* R7143-11.12.7-02, R7143-11.12.6-04 */
         login->stage = login->now.csg;
         conn->cid = login->now.cid;
+        state_conn(conn->r, &conn->rfc, CONN_EV_LOGIN);
+        login->leading = login->first.tsih == 0;
+        if (login->leading) {
+            enum session_rfc_state state = SESSION_FREE;
+            state_session(conn->r, &state, SESSION_EV_LOGIN);
+        }
     }
     login->exchanges++;
     conn->exp_stat_sn = login->now.exp_stat_sn;

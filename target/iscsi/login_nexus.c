@@ -50,17 +50,18 @@ static bool find_user(void *ctx, const char *name, struct chap_user *out)
     return false;
 }
 
-/* What this engine can do bounds what the configuration may ask for: one connection, recovery level 0, data
- * in order, and segments and a first burst that fit one buffer. */
+/* What this engine can do bounds what the configuration may ask for: data in order, and segments and a first
+ * burst that fit one buffer. */
 static void bound_config(struct key_config *config)
 {
-    config->max_connections = 1;
-    config->error_recovery_level = 0; /* R7143-7.1.5-05 */
+    if (config->max_connections > TGT_CONNECTIONS_MAX)
+        config->max_connections = TGT_CONNECTIONS_MAX;
+    if (config->error_recovery_level > 2) /* R7143-7.1.5-02, R7143-7.1.5-03, R7143-7.1.5-05, R7143-7.1.5-06 */
+        config->error_recovery_level = 2;
     config->data_pdu_in_order = true;
     config->data_sequence_in_order = true;
-    config->iscsi_protocol_level = 1;
-    config->task_reporting.count = 1; /* R7143-4.2.3.3-01 */
-    config->task_reporting.value[0] = KEY_TASK_REPORTING_RFC3720;
+    if (config->iscsi_protocol_level > 2) /* R7144-4.1-01 */
+        config->iscsi_protocol_level = 2;
     if (config->first_burst_length > SCSI_SPAN_LEN)
         config->first_burst_length = SCSI_SPAN_LEN;
     if (config->max_recv_data_segment_length > POOL_CLASS_MAX)
@@ -122,8 +123,45 @@ static bool identify_session(struct tgt_conn *conn, struct tgt_session **out)
     }
     login->join = true; /* R7143-6.3.1-05 */
     login->old = s;
+    if (s->rfc == SESSION_FAILED) {
+        state_session(s->r, &s->rfc, SESSION_EV_CONTINUE);
+        login->continues = true;
+    }
+    struct tgt_lost *lost = lost_find(s, conn->cid);
+    if (lost && lost->state == CLEANUP_WAIT) {
+        state_cleanup(s->r, &lost->state, CLEANUP_EV_BEGIN);
+        login->cleans = true;
+    }
     *out = s;
     return true;
+}
+
+/* A login that was to join a session has failed: R7143-8.2.2-02, R7143-8.3.4-04. */
+static void not_joined(struct tgt_conn *conn)
+{
+    struct tgt_login *login = conn->login;
+    struct tgt_session *s = session_find(conn->r, &login->key, login->discovery, &conn->info.local);
+    if (!s || s->closing || s->key.tsih != login->first.tsih)
+        return;
+    struct tgt_lost *lost = lost_find(s, conn->cid);
+    if (login->cleans && lost && lost->state == CLEANUP_RUNNING) {
+        state_cleanup(s->r, &lost->state, CLEANUP_EV_FAILED);
+        lost_hurry(lost);
+    }
+    if (login->continues && s->rfc == SESSION_IN_CONTINUE)
+        state_session(s->r, &s->rfc, SESSION_EV_NOT_CONTINUED);
+}
+
+void login_gave_up(struct tgt_conn *conn)
+{
+    struct tgt_login *login = conn->login;
+    if (login->leading) {
+        enum session_rfc_state state = SESSION_ACTIVE;
+        state_session(conn->r, &state, SESSION_EV_NO_LOGIN);
+    }
+    if (login->continues || login->cleans)
+        not_joined(conn);
+    login->leading = login->continues = login->cleans = false;
 }
 
 /* The target and the right to see it. */
@@ -203,9 +241,15 @@ static bool settle_join(struct tgt_conn *conn)
     }
     login->old = s;
     struct tgt_conn *old = session_conn(s, conn->cid);
+    if (!old && s->conn_count >= s->params.max_connections) { /* others were quicker */
+        login_fail(conn, LOGIN_TOO_MANY, "CID", "the session has all its connections");
+        return false;
+    }
     if (!old)
         return true;
+    old->clean = session_level(s) < 2; /* R7143-11.14-10, R7143-8.1.2-09 */
     wait_for(conn, s);                       /* before the drop: the session then knows that it is not over */
+    old->end_known = true;
     conn_drop(old, "connection reinstated"); /* R7143-6.3.4-02, R7143-11.12.7-03, R7143-6.3.4-05 */
     return false;
 }
@@ -236,11 +280,18 @@ int login_enter(struct tgt_conn *conn)
     conn->params = login->neg.params;
     if (!login->join)
         s->params = login->neg.params; /* R7143-6.3.3-06 */
+    s->nexus.protocol_level = (uint8_t)s->params.iscsi_protocol_level; /* R7144-5.1.1-02, R7144-5.2.1-01 */
+    s->nexus.wants_events = true;
     const char *auth = !login->chap_on || !login->authenticated ? "None"
                        : login->chap.mutual                     ? "CHAP mutual"
                                                                 : "CHAP";
     memcpy(s->auth, auth, strlen(auth) + 1);
     session_add_conn(s, conn);
+    /* The implicit logout is done (R7143-8.2-02): tasks of that CID may be reassigned. */
+    struct tgt_lost *lost = lost_find(s, conn->cid);
+    if (lost)
+        lost_logged_out(lost, s->params.default_time2wait, s->params.default_time2retain);
+    login->leading = login->continues = login->cleans = false;
     return 0;
 }
 

@@ -14,7 +14,10 @@ static void nop_in(struct tgt_conn *conn, uint32_t itt, uint32_t ttt, uint64_t l
     pdu.stat_sn = itt != PDU_TAG_RESERVED ? conn->stat_sn++ : conn->stat_sn;
     session_numbers(conn->session, &pdu.exp_cmd_sn, &pdu.max_cmd_sn);
     pdu_nop_in_encode(&pdu, bhs);
-    conn_send(conn, bhs, data, NULL);
+    if (itt != PDU_TAG_RESERVED)
+        conn_send_status(conn, bhs, data, NULL);
+    else
+        conn_send(conn, bhs, data, NULL);
 }
 
 void nop_out(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data)
@@ -22,6 +25,7 @@ void nop_out(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data)
     struct pdu_nop_out pdu;
     pdu_nop_out_decode(bhs, &pdu);
     if (pdu.itt == PDU_TAG_RESERVED) { /* an answer, or no more than news of ExpStatSN: R7143-11.19-04 */
+        retired_release(conn, pdu.lun);
         if (conn->ping_open && pdu.ttt == conn->ping_ttt) {
             conn->ping_open = false;
             conn->ping_answered = true;
@@ -50,21 +54,40 @@ void nop_announce(struct tgt_conn *conn)
 
 /* ---- our pings ---- */
 
-static bool pings(const struct tgt_conn *conn)
+/* The service's times, or those of the first rule for this initiator. */
+static struct tgt_pings pings(const struct tgt_conn *conn)
 {
-    return conn->state == CONN_FULL && conn->session && conn->session->config &&
-           conn->session->config->limits.nop_interval_ns && !conn->session->discovery; /* R7143-7.4.3-01 */
+    const struct tgt_session *s = conn->session;
+    if (conn->state != CONN_FULL || !s || !s->config || s->discovery) /* R7143-7.4.3-01 */
+        return (struct tgt_pings){0};
+    return tgt_config_pings(s->config, s->key.initiator);
 }
 
 uint64_t nop_deadline(const struct tgt_conn *conn)
 {
-    if (!pings(conn))
+    struct tgt_pings times = pings(conn);
+    if (!times.interval_ns)
         return UINT64_MAX;
-    const struct tgt_limits *limits = &conn->session->config->limits;
     if (!conn->ping_open)
-        return conn->heard_ns + limits->nop_interval_ns;
+        return conn->heard_ns + times.interval_ns;
     /* Boot firmware never answers: whoever has never done so is not waited for. */
-    return conn->ping_answered ? conn->ping_ns + limits->nop_timeout_ns : UINT64_MAX;
+    return conn->ping_answered ? conn->ping_ns + times.timeout_ns : UINT64_MAX;
+}
+
+static void ping(struct tgt_conn *conn)
+{
+    conn->ping_open = true;
+    conn->ping_ns = env_now(conn->env);
+    if (++conn->ping_ttt == PDU_TAG_RESERVED)
+        conn->ping_ttt = 1;
+    /* R7143-7.14-01, R7143-11.19-05, R7143-11.19.1-01, R7143-11.19.3-01: LUN 0 is as correct as any */
+    nop_in(conn, PDU_TAG_RESERVED, conn->ping_ttt, 0, NULL);
+}
+
+void nop_solicit(struct tgt_conn *conn)
+{
+    if (conn->state == CONN_FULL && !conn->ping_open)
+        ping(conn);
 }
 
 void nop_tick(struct tgt_conn *conn, uint64_t now_ns)
@@ -80,10 +103,5 @@ void nop_tick(struct tgt_conn *conn, uint64_t now_ns)
         conn_drop(conn, "no answer to a ping"); /* R7143-10.7-03 */
         return;
     }
-    conn->ping_open = true;
-    conn->ping_ns = now_ns;
-    if (++conn->ping_ttt == PDU_TAG_RESERVED)
-        conn->ping_ttt = 1;
-    /* R7143-7.14-01, R7143-11.19-05, R7143-11.19.1-01, R7143-11.19.3-01: LUN 0 is as correct as any */
-    nop_in(conn, PDU_TAG_RESERVED, conn->ping_ttt, 0, NULL);
+    ping(conn);
 }

@@ -17,6 +17,7 @@ int tgt_reactor_init(struct tgt_reactor *r, const struct env *env, struct pool *
     list_init(&r->to_read);
     list_init(&r->events);
     list_init(&r->free_tasks);
+    list_init(&r->free_kept);
     list_init(&r->starved);
     list_init(&r->dead);
     r->deadline_ns = UINT64_MAX;
@@ -33,6 +34,7 @@ void tgt_reactor_fini(struct tgt_reactor *r)
     for (uint32_t i = 0; i < r->task_count; i++)
         env_free(r->env, r->tasks[i]);
     env_free(r->env, r->tasks);
+    keep_fini(r);
     scsi_reactor_fini(&r->scsi);
     tx_pool_fini(&r->tx_pool);
     tgt_config_unref(r->config);
@@ -47,6 +49,7 @@ void tgt_reactor_set_config(struct tgt_reactor *r, struct tgt_config *config)
     list_for_each_safe(it, &r->sessions)
         session_config_changed(list_entry(it, struct tgt_session, node), config);
     list_for_each(it, &r->conns) login_config_changed(list_entry(it, struct tgt_conn, node));
+    r->deadline_ns = env_now(r->env); /* pings may be due at other times: the next tick looks */
     tgt_config_unref(old);
 }
 
@@ -145,6 +148,7 @@ void tgt_run(struct tgt_reactor *r)
         else if (conn->stalled)
             conn_process(conn);
     }
+    async_scsi_run(r);
     pump(r); /* what sessions and connections have just set going, when it ended at once */
 }
 
@@ -171,6 +175,7 @@ void tgt_tick(struct tgt_reactor *r)
     if (now < r->deadline_ns)
         return;
     list_for_each(it, &r->conns) conn_tick(list_entry(it, struct tgt_conn, node), now);
+    list_for_each_safe(it, &r->sessions) session_tick(list_entry(it, struct tgt_session, node), now);
     /* The next one is found anew: deadlines that were moved back leave an early wake-up behind, nothing else.
      */
     r->deadline_ns = UINT64_MAX;
@@ -186,6 +191,14 @@ void tgt_tick(struct tgt_reactor *r)
     list_for_each(it, &r->sessions)
     {
         const struct tgt_session *s = list_entry(it, struct tgt_session, node);
+        uint64_t stop = stop_deadline(s), fence = fence_deadline(s);
+        uint64_t own = session_deadline(s);
+        if (own < r->deadline_ns)
+            r->deadline_ns = own;
+        if (stop < r->deadline_ns)
+            r->deadline_ns = stop;
+        if (fence < r->deadline_ns)
+            r->deadline_ns = fence;
         list_for_each(t, &s->tmfs)
         {
             const struct tgt_tmf *tmf = list_entry(t, struct tgt_tmf, session_node);

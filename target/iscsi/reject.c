@@ -23,5 +23,5 @@ void reject_send(struct tgt_conn *conn, const uint8_t *bhs, const uint8_t *ahs, 
     pdu.stat_sn = conn->stat_sn++; /* R7143-11.17.3-01 */
     session_numbers(conn->session, &pdu.exp_cmd_sn, &pdu.max_cmd_sn);
     pdu_reject_encode(&pdu, out);
-    conn_send(conn, out, &data, NULL);
+    conn_send_status(conn, out, &data, NULL);
 }

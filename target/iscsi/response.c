@@ -63,12 +63,15 @@ void response_send(struct tgt_task *task)
 {
     struct tgt_conn *conn = task->conn;
     struct tgt_session *s = task->session;
+    bool keeps = session_level(s) > 0;
+    if (keeps) /* R7143-11.7-02: a status of its own can be asked for again on its own */
+        data_in_finish(task, false);
     uint8_t status = status_of(task);
     uint32_t len = put_sense(task);
-    /* R7143-4.6.1.5-01, R7143-11.7.3-01, R7143-11.7.3-02: the status rides on Data-In only when there is
-     * nothing to add to GOOD and the command is no bidirectional one */
-    if (data_in_finish(task, status == STATUS_GOOD && len == 0 && !task->write) && status == STATUS_GOOD &&
-        len == 0 && !task->write)
+    /* R7143-4.6.1.5-01, R7143-11.7.3-01, R7143-11.7.3-02, R7143-11.7-03: the status rides on Data-In only when
+     * there is nothing to add to GOOD and the command is no bidirectional one */
+    bool rides = !keeps && status == STATUS_GOOD && len == 0 && !task->write;
+    if (!keeps && data_in_finish(task, rides) && rides)
         return;
     if (!conn_live(conn))
         return;
@@ -89,14 +92,17 @@ void response_send(struct tgt_task *task)
         rsp.bidi_underflow = in.underflow;
         rsp.bidi_residual_count = in.count;
     }
-    rsp.exp_data_sn = task->data_sn; /* R7143-11.4.8-01 */
+    rsp.snack_tag = task->snack_tag;  /* R7143-11.16.5-02 */
+    rsp.exp_data_sn = task->in_count; /* R7143-11.4.8-01 */
     rsp.stat_sn = conn->stat_sn++;   /* R7143-11.4.9-01 */
     session_numbers(s, &rsp.exp_cmd_sn, &rsp.max_cmd_sn);
     pdu_scsi_response_encode(&rsp, bhs);
     /* R7143-4.6.1.2-01: sense in the same PDU, from the task's own memory: it needs no buffer when there is
      * none */
     struct slice data = slice_borrow(task->response, len);
-    conn_send(conn, bhs, len ? &data : NULL, len ? &task->unsent : NULL);
+    conn_send_status(conn, bhs, len ? &data : NULL, len ? &task->unsent : NULL);
+    if (keeps)
+        keep_answer(task);
 }
 
 void response_busy(struct tgt_conn *conn, uint32_t itt, uint32_t edtl)
@@ -112,5 +118,5 @@ void response_busy(struct tgt_conn *conn, uint32_t itt, uint32_t edtl)
     rsp.stat_sn = conn->stat_sn++;
     session_numbers(conn->session, &rsp.exp_cmd_sn, &rsp.max_cmd_sn);
     pdu_scsi_response_encode(&rsp, bhs);
-    conn_send(conn, bhs, NULL, NULL);
+    conn_send_status(conn, bhs, NULL, NULL);
 }

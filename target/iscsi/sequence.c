@@ -8,6 +8,7 @@ static void held_free(struct tgt_session *s, struct held_pdu *held)
     list_remove(&held->node);
     s->held_count--;
     slice_release(&held->data);
+    slice_release(&held->first);
     env_free(s->r->env, held);
 }
 
@@ -40,6 +41,42 @@ static struct held_pdu *held_new(struct tgt_session *s, uint32_t cmd_sn, uint32_
     return held;
 }
 
+/* A write whose unsolicited data comes before its turn: room for it. Without memory it is dropped, and counts
+ * as lost. */
+static void expect_first(struct held_pdu *held, const struct tgt_session *s)
+{
+    struct pdu_scsi_command cmd;
+    if (pdu_opcode(held->bhs) != PDU_OP_scsi_command)
+        return;
+    pdu_scsi_command_decode(held->bhs, &cmd);
+    held->first_due = !cmd.final;
+    if (!held->first_due)
+        return;
+    uint32_t most = s->params.first_burst_length;
+    if (most > cmd.expected_data_transfer_length)
+        most = cmd.expected_data_transfer_length;
+    struct chunk *chunk = held->data.len <= most ? pool_get(s->r->pool, most ? most : 1) : NULL;
+    if (!chunk) {
+        held->first_lost = true;
+        return;
+    }
+    held->first = slice_take(chunk, 0, most);
+    held->first_have = held->data.len;
+    if (held->data.len)
+        memcpy(held->first.ptr, held->data.ptr, held->data.len);
+}
+
+struct held_pdu *sequence_held(struct tgt_session *s, const struct tgt_conn *conn, uint32_t itt)
+{
+    list_for_each(it, &s->held)
+    {
+        struct held_pdu *held = list_entry(it, struct held_pdu, node);
+        if (held->conn == conn && held->first_due && pdu_itt(held->bhs) == itt)
+            return held;
+    }
+    return NULL;
+}
+
 enum sequence_verdict sequence_take(struct tgt_conn *conn, uint32_t cmd_sn, struct framer_pdu *pdu)
 {
     struct tgt_session *s = conn->session;
@@ -61,6 +98,7 @@ enum sequence_verdict sequence_take(struct tgt_conn *conn, uint32_t cmd_sn, stru
         memcpy(held->ahs, pdu->ahs, pdu->ahs_len);
     held->data = pdu->data;
     pdu->data = (struct slice){0};
+    expect_first(held, s);
     return SEQUENCE_HELD;
 }
 
@@ -73,7 +111,7 @@ void sequence_advance(struct tgt_session *s)
         s->exp_cmd_sn++;
         list_remove(&held->node);
         if (!held->plug && held->conn->state == CONN_FULL)
-            command_execute(held->conn, held->bhs, held->ahs, held->ahs_len, &held->data);
+            command_execute(held->conn, held->bhs, held->ahs, held->ahs_len, &held->data, held);
         list_init(&held->node);
         held_free(s, held);
     }
@@ -89,7 +127,10 @@ bool sequence_plug(struct tgt_session *s, uint32_t cmd_sn)
     if (!held)
         return false;
     held->plug = true;
+    held->conn = NULL; /* whatever becomes of the connection that brought it, the place is taken */
+    held->first_due = false;
     slice_release(&held->data);
+    slice_release(&held->first);
     sequence_advance(s);
     return true;
 }

@@ -82,7 +82,10 @@ int session_new(struct tgt_conn *conn, struct tgt_session **out)
     list_init(&s->tasks);
     list_init(&s->waiting);
     list_init(&s->tmfs);
+    list_init(&s->lost);
+    s->rfc = SESSION_ACTIVE; /* since its login began */
     list_init(&s->up_event.node);
+    list_init(&s->fence.queue);
     list_init(&s->down_event.node);
     if (!s->discovery) { /* R7143-4.4.2-05 */
         name_ports(s);
@@ -132,6 +135,11 @@ void session_add_conn(struct tgt_session *s, struct tgt_conn *conn)
     conn->session = s;
     list_push_back(&s->conns, &conn->session_node);
     s->conn_count++;
+    if (s->rfc == SESSION_FAILED) /* another attempt has failed meanwhile */
+        state_session(s->r, &s->rfc, SESSION_EV_CONTINUE);
+    if (s->rfc != SESSION_LOGGED_IN)
+        state_session(s->r, &s->rfc, SESSION_EV_UP); /* R7143-8.3.4-04 */
+    lost_conn_added(s);
 }
 
 struct tgt_conn *session_conn(struct tgt_session *s, uint16_t cid)
@@ -145,7 +153,7 @@ struct tgt_conn *session_conn(struct tgt_session *s, uint16_t cid)
     return NULL;
 }
 
-/* The connection that waits to take over a lost one's place. */
+/* A connection that waits to take over a lost one's place. */
 static struct tgt_conn *joiner(const struct tgt_session *s)
 {
     list_for_each(it, &s->r->conns)
@@ -160,22 +168,29 @@ static struct tgt_conn *joiner(const struct tgt_session *s)
 /* All that was begun on this connection ends without an answer (R7143-7.1.4.4-02, R7143-7.14-05). */
 static void abort_conn_tasks(struct tgt_session *s, const struct tgt_conn *conn)
 {
-    sequence_drop_all(s, conn);
-    task_mgmt_orphan(s, conn);
     list_for_each_safe(it, &s->tasks)
     {
         struct tgt_task *task = list_entry(it, struct tgt_task, node);
         if (task->conn == conn)
-            iscsi_task_abort(task);
+            iscsi_task_terminate(task);
     }
 }
 
 void session_remove_conn(struct tgt_session *s, struct tgt_conn *conn)
 {
     s->conn_count--;
-    abort_conn_tasks(s, conn);
-    /* At recovery level 0 a session is as good as its last connection. */
-    if (s->conn_count == 0 && !s->closing && !joiner(s))
+    sequence_drop_all(s, conn); /* R7143-11.14-04, R7143-11.14-09 */
+    task_mgmt_orphan(s, conn);
+    bool failed = !conn->clean && !s->closing;
+    if (!failed || session_level(s) < 2 || !lost_begin(s, conn))
+        abort_conn_tasks(s, conn); /* R7143-6.3.4-05 */
+    keep_conn_end(conn);
+    if (s->conn_count > 0 || s->closing)
+        return;
+    if ((failed || !list_empty(&s->lost)) && s->rfc == SESSION_LOGGED_IN)
+        state_session(s->r, &s->rfc, SESSION_EV_FAILED); /* R7143-6.3.6-01, R7143-8.3.4-02 */
+    /* R7143-6.3.5-04. Below recovery level 2 a session is as good as its last connection. */
+    if (list_empty(&s->lost) && !joiner(s))
         session_close(s, conn->reason);
 }
 
@@ -185,15 +200,25 @@ void session_close(struct tgt_session *s, const char *reason)
 {
     if (s->closing)
         return;
-    s->closing = true;
+    s->closing = s->closing_now = true;
     s->reason = reason;
+    state_session(s->r, &s->rfc, SESSION_EV_CLOSED); /* R7143-8.3.4-03, R7143-8.3.4-05 */
     env_trace(s->r->env, TRACE_INFO, "session.closing", s->key.initiator, reason, s->key.tsih, s->id);
     sequence_drop_all(s, NULL);
     task_mgmt_orphan(s, NULL);
+    lost_end_all(s);
     list_for_each_safe(it, &s->tasks) iscsi_task_abort(list_entry(it, struct tgt_task, node));
     if (s->nexus_open)
         scsi_nexus_abort_all(&s->nexus); /* R7143-6.3.5.1-01 */
-    list_for_each_safe(it, &s->conns) conn_drop(list_entry(it, struct tgt_conn, session_node), reason);
+    list_for_each_safe(it, &s->conns)
+    {
+        struct tgt_conn *conn = list_entry(it, struct tgt_conn, session_node);
+        if (s->gentle)
+            conn_close_after_flush(conn, reason);
+        else
+            conn_drop(conn, reason);
+    }
+    s->closing_now = false;
     session_check_end(s);
 }
 
@@ -217,17 +242,22 @@ static void session_end(struct tgt_session *s)
     list_for_each_safe(it, &r->conns)
     {
         struct tgt_conn *conn = list_entry(it, struct tgt_conn, node);
-        if (conn->state == CONN_WAIT_OLD && conn->login->old == s) {
-            conn->login->old = NULL;
-            login_old_ended(conn);
-        }
+        if (!conn->login || conn->login->old != s)
+            continue;
+        conn->login->old = NULL; /* also of logins that were to join it */
+        login_old_ended(conn);
     }
 }
 
 /* Do tasks of connections that are gone remain? */
 static bool orphans(const struct tgt_session *s)
 {
-    list_for_each(it, &s->tasks) if (!list_entry(it, struct tgt_task, node)->conn) return true;
+    list_for_each(it, &s->tasks)
+    {
+        const struct tgt_task *task = list_entry(it, struct tgt_task, node);
+        if (!task->conn && !lost_waits(task))
+            return true;
+    }
     list_for_each(it, &s->conns) if (list_entry(it, struct tgt_conn, session_node)->state ==
                                      CONN_DEAD) return true;
     return false;
@@ -235,6 +265,8 @@ static bool orphans(const struct tgt_session *s)
 
 void session_check_end(struct tgt_session *s)
 {
+    if (s->closing_now)
+        return;
     if (s->closing) {
         /* No store operation may still touch the medium for it, and no output may refer to its memory. */
         if (s->config && list_empty(&s->tasks) && list_empty(&s->conns) &&
@@ -242,8 +274,8 @@ void session_check_end(struct tgt_session *s)
             session_end(s);
         return;
     }
-    struct tgt_conn *next = joiner(s);
-    if (next && !orphans(s))
+    struct tgt_conn *next;
+    while (!s->closing && (next = joiner(s)) != NULL && !orphans(s))
         login_old_ended(next);
 }
 
@@ -283,12 +315,43 @@ void session_run(struct tgt_session *s)
         return;
     }
     iscsi_task_start_waiting(s, false);
+    keep_run(s);
     task_mgmt_run(s);
     announce_window(s);
+    fence_run(s);
     if (s->logging_out)
         logout_run(s);
     if (s->stopping && !s->closing)
         stop_run(s);
+}
+
+void session_tick(struct tgt_session *s, uint64_t now_ns)
+{
+    if (s->closing)
+        return;
+    if (session_level(s) > 0)
+        list_for_each_safe(it, &s->tasks)
+        {
+            struct tgt_task *task = list_entry(it, struct tgt_task, node);
+            if (task->phase != TASK_DRAINING)
+                data_out_tick(task, now_ns);
+        }
+    lost_tick(s, now_ns);
+}
+
+uint64_t session_deadline(const struct tgt_session *s)
+{
+    uint64_t when = UINT64_MAX;
+    if (s->closing || session_level(s) == 0)
+        return when;
+    list_for_each(it, &s->tasks)
+    {
+        const struct tgt_task *task = list_entry(it, struct tgt_task, node);
+        if (task->phase != TASK_DRAINING && task->out_due_ns && task->out_due_ns < when)
+            when = task->out_due_ns;
+    }
+    uint64_t lost = lost_deadline(s);
+    return lost < when ? lost : when;
 }
 
 void session_config_changed(struct tgt_session *s, struct tgt_config *config)
@@ -297,11 +360,12 @@ void session_config_changed(struct tgt_session *s, struct tgt_config *config)
         return; /* keeps what its last tasks use */
     const struct tgt_target *target = s->key.target[0] ? tgt_config_find(config, s->key.target) : NULL;
     if (s->key.target[0] && !target) {
-        session_close(s, "the target was removed");
+        stop_gently(s, "the target was removed");
         return;
     }
     if (s->nexus_open)
         scsi_nexus_set_map(&s->nexus, &target->map);
+    async_config_changed(s, s->target, target); /* before the old snapshot may go */
     tgt_config_unref(s->config);
     s->config = config;
     tgt_config_ref(config);
@@ -343,6 +407,9 @@ static void describe(const struct tgt_session *s, struct tgt_session_info *out)
     out->max_burst = s->params.max_burst_length;
     out->first_burst = s->params.first_burst_length;
     out->max_outstanding_r2t = s->params.max_outstanding_r2t;
+    out->max_connections = s->params.max_connections;
+    out->protocol_level = s->params.iscsi_protocol_level;
+    out->task_reporting = key_task_reporting_text(s->params.task_reporting);
 }
 
 bool tgt_session_next(const struct tgt_reactor *r, uint64_t id, struct tgt_session_info *out)
@@ -364,7 +431,7 @@ bool tgt_session_drop(struct tgt_reactor *r, uint64_t id)
     {
         struct tgt_session *s = list_entry(it, struct tgt_session, node);
         if (s->id == id && !s->closing) {
-            session_close(s, "dropped by the administrator");
+            stop_gently(s, "dropped by the administrator");
             return true;
         }
     }

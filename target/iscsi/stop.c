@@ -1,45 +1,47 @@
-/* Stopping: initiators are asked to log out, commands in flight end, then connections close. */
+/* Stopping: initiators are asked to log out and given time to do so; commands in flight end; who is still
+ * there then is told of the drop, and connections close. */
 #include "target/iscsi/conn_internal.h"
 
-#define ASYNC_LOGOUT 1
+#define SECOND_NS 1000000000u
 
-/* R7143-11.9.1-01: on the connection that is to be logged out. Discovery sessions get none (R7143-7.4.3-01).
- */
-static void ask_logout(struct tgt_conn *conn)
+void stop_gently(struct tgt_session *s, const char *reason)
 {
-    uint8_t bhs[PDU_BHS_LEN];
-    struct pdu_async_message pdu;
-    pdu_async_message_init(&pdu);
-    pdu.async_event = ASYNC_LOGOUT;
-    pdu.parameter3 = TGT_ASYNC_LOGOUT_S; /* R7143-11.9.1-16 */
-    pdu.stat_sn = conn->stat_sn++;       /* R7143-11.9-01 */
-    session_numbers(conn->session, &pdu.exp_cmd_sn, &pdu.max_cmd_sn);
-    pdu_async_message_encode(&pdu, bhs);
-    conn_send(conn, bhs, NULL, NULL);
+    if (s->closing)
+        return;
+    async_session_drop(s);
+    s->gentle = true;
+    session_close(s, reason);
 }
 
 void stop_session(struct tgt_session *s)
 {
     if (s->stopping || s->closing)
         return;
+    uint64_t wait = s->discovery ? 0 : s->config->limits.stop_wait_ns;
     s->stopping = true;
-    list_for_each_safe(it, &s->conns)
-    {
-        struct tgt_conn *conn = list_entry(it, struct tgt_conn, session_node);
-        if (conn->state == CONN_FULL && !s->discovery)
-            ask_logout(conn);
-    }
+    s->stop_ns = env_now(s->r->env) + wait;
+    if (s->stop_ns < s->r->deadline_ns)
+        s->r->deadline_ns = s->stop_ns;
+    list_for_each_safe(it, &s->conns) async_logout(list_entry(it, struct tgt_conn, session_node),
+                                                   (uint32_t)((wait + SECOND_NS - 1) / SECOND_NS));
 }
 
 void stop_run(struct tgt_session *s)
 {
-    list_for_each(it, &s->tasks) if (list_entry(it, struct tgt_task, node)->phase != TASK_DRAINING) return;
-    list_for_each_safe(it, &s->conns)
+    if (env_now(s->r->env) < s->stop_ns)
+        return;
+    list_for_each(it, &s->tasks)
     {
-        struct tgt_conn *conn = list_entry(it, struct tgt_conn, session_node);
-        if (conn->state == CONN_FULL)
-            conn_close_after_flush(conn, "the target stops");
+        const struct tgt_task *task = list_entry(it, struct tgt_task, node);
+        if (task->phase != TASK_DRAINING && !lost_waits(task))
+            return;
     }
+    stop_gently(s, "the target stops"); /* R7143-11.9.1-06 */
+}
+
+uint64_t stop_deadline(const struct tgt_session *s)
+{
+    return s->stopping && !s->closing && env_now(s->r->env) < s->stop_ns ? s->stop_ns : UINT64_MAX;
 }
 
 uint32_t tgt_stop(struct tgt_reactor *r, bool now)
@@ -50,10 +52,14 @@ uint32_t tgt_stop(struct tgt_reactor *r, bool now)
     {
         struct tgt_session *s = list_entry(it, struct tgt_session, node);
         count++;
-        if (now)
-            session_close(s, "the target stops");
-        else
+        if (!now) {
             stop_session(s);
+            continue;
+        }
+        s->gentle = false;
+        session_close(s, "the target stops");
+        list_for_each_safe(c, &s->conns) /* of a session that was closing gently */
+            conn_drop(list_entry(c, struct tgt_conn, session_node), "the target stops");
     }
     list_for_each_safe(it, &r->conns)
     { /* those that have not got to a session */

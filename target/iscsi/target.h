@@ -22,6 +22,7 @@
 #include "common/base/slice.h"
 #include "common/iscsi/tx.h"
 #include "target/iscsi/config.h"
+#include "target/iscsi/states.h"
 #include "target/scsi/device.h"
 
 struct tgt_conn;
@@ -31,6 +32,7 @@ struct tgt_task;
 struct tgt_counters { /* since start, of one reactor */
     uint64_t connections, logins, logins_failed, sessions, commands, read_bytes, write_bytes, rejects, tmfs;
     uint64_t pdus_in, pdus_out, discarded_pdus;
+    uint64_t snacks, recovery_r2ts, reassigned; /* error recovery at work */
 };
 
 struct tgt_reactor {
@@ -46,6 +48,9 @@ struct tgt_reactor {
     struct list_node events;
     struct list_node free_tasks;
     uint64_t tasks_allocated;
+    struct list_node free_kept; /* struct kept */
+    uint64_t kept_allocated;
+    uint64_t transitions[TGT_TRANSITION_COUNT]; /* how often each of RFC 7143 chapter 8 was taken */
     uint16_t next_tsih;
     struct tgt_counters counters;
     bool stopping;
@@ -161,6 +166,8 @@ struct tgt_session_info {
     bool header_digest, data_digest, initial_r2t, immediate_data;
     uint32_t error_recovery_level, max_recv, peer_max_recv, max_burst, first_burst, max_outstanding_r2t;
     char auth[16]; /* "None", "CHAP", "CHAP mutual" */
+    uint32_t max_connections, protocol_level;
+    const char *task_reporting; /* static */
     uint64_t commands, read_bytes, write_bytes;
     uint32_t outstanding;
     uint64_t age_ns;
@@ -168,6 +175,10 @@ struct tgt_session_info {
 /* The session after `id` (0: the first) in ascending id; false when there is none. */
 bool tgt_session_next(const struct tgt_reactor *r, uint64_t id, struct tgt_session_info *out);
 bool tgt_session_drop(struct tgt_reactor *r, uint64_t id);
+/* A vendor-specific asynchronous message (AsyncEvent 255) with AsyncVCode `code` and at most TGT_NOTE_MAX bytes,
+ * which are copied. False: no such session, or nobody there to hear it. */
+#define TGT_NOTE_MAX 256u
+bool tgt_session_notify(struct tgt_reactor *r, uint64_t id, uint8_t code, const void *data, uint32_t len);
 /* Ends every session of the target on this reactor. `reason` is static. */
 void tgt_target_drop(struct tgt_reactor *r, const char *target, const char *reason);
 

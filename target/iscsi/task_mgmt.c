@@ -8,13 +8,16 @@ enum tmf_response {
     TMF_COMPLETE = 0,
     TMF_NO_TASK = 1,
     TMF_NO_LUN = 2,
-    TMF_NO_REASSIGN = 4,
     TMF_UNSUPPORTED = 5,
+    TMF_UNAUTHORIZED = 6,
+    TMF_SUCCEEDED = 7, /* RFC 7144 6.4.2 */
     TMF_REJECTED = 255
 };
 #define FUNCTION_TASK_REASSIGN 8
+#define LEVEL_RFC7144          2u
 
-static void respond(struct tgt_conn *conn, uint32_t itt, enum tmf_response response)
+/* `additional`: Additional Response Information, 24 bits. */
+static void respond_more(struct tgt_conn *conn, uint32_t itt, enum tmf_response response, uint32_t additional)
 {
     uint8_t bhs[PDU_BHS_LEN];
     struct pdu_task_management_response rsp;
@@ -23,14 +26,22 @@ static void respond(struct tgt_conn *conn, uint32_t itt, enum tmf_response respo
     pdu_task_management_response_init(&rsp);
     rsp.itt = itt;
     rsp.response = (uint8_t)response;
+    rsp.additional_response =
+        additional; /* R7144-6.4.1-02: zero below level 2, whose functions alone have some */
     rsp.stat_sn = conn->stat_sn++;
     session_numbers(conn->session, &rsp.exp_cmd_sn, &rsp.max_cmd_sn);
     pdu_task_management_response_encode(&rsp, bhs);
-    conn_send(conn, bhs, NULL, NULL); /* R7143-11.5.1-02, R7143-11.6.2-01 */
+    conn_send_status(conn, bhs, NULL, NULL); /* R7143-11.5.1-02, R7143-11.6.2-01 */
+}
+
+static void respond(struct tgt_conn *conn, uint32_t itt, enum tmf_response response)
+{
+    respond_more(conn, itt, response, 0);
 }
 
 static void tmf_free(struct tgt_tmf *tmf)
 {
+    fence_forget(tmf->session, &tmf->fenced);
     list_remove(&tmf->session_node);
     tmf->session->tmf_count--;
     env_free(tmf->session->r->env, tmf);
@@ -61,15 +72,29 @@ static bool covers(const struct tgt_tmf *tmf, const struct tgt_task *task)
     if (one_lun(tmf->scsi.function))
         return same_lun(task->scsi.lun, tmf->scsi.lun);
     return tmf->scsi.function == SCSI_TMF_TARGET_WARM_RESET ||
-           tmf->scsi.function == SCSI_TMF_TARGET_COLD_RESET;
+           tmf->scsi.function == SCSI_TMF_TARGET_COLD_RESET ||
+           tmf->scsi.function == SCSI_TMF_I_T_NEXUS_RESET; /* R7144-6.5-01 */
 }
 
-/* ABORT and CLEAR TASK SET let data that was asked for arrive first (R7143-4.2.3.3-07, R7143-11.5.1-10).
+static bool covers_fn(const struct tgt_task *task, const void *tmf)
+{
+    return covers(tmf, task);
+}
+
+static bool fast_abort(const struct tgt_session *s)
+{
+    return s->params.task_reporting == KEY_TASK_REPORTING_FAST_ABORT;
+}
+
+/* Standard semantics let data that was asked for arrive first (R7143-4.2.3.3-07, R7143-11.5.1-10); resets do
+ * not wait for it, it is dropped when it comes. FastAbort never waits (R7143-13.23-05, R7143-4.2.3.4-02).
  * Nothing more is asked for. */
 static bool data_due(const struct tgt_tmf *tmf)
 {
     bool due = false;
-    if (tmf->scsi.function != SCSI_TMF_ABORT_TASK_SET && tmf->scsi.function != SCSI_TMF_CLEAR_TASK_SET)
+    if (fast_abort(tmf->session) ||
+        (tmf->scsi.function != SCSI_TMF_ABORT_TASK_SET && tmf->scsi.function != SCSI_TMF_CLEAR_TASK_SET &&
+         tmf->scsi.function != SCSI_TMF_I_T_NEXUS_RESET)) /* R7144-6.5-02 */
         return false;
     list_for_each(it, &tmf->session->tasks)
     {
@@ -87,7 +112,8 @@ static bool data_due(const struct tgt_tmf *tmf)
 static bool commands_due(const struct tgt_tmf *tmf)
 {
     const struct tgt_session *s = tmf->session;
-    return one_lun(tmf->scsi.function) && sn_lt(s->exp_cmd_sn, tmf->cmd_sn) &&
+    bool waits = one_lun(tmf->scsi.function) || tmf->scsi.function == SCSI_TMF_I_T_NEXUS_RESET;
+    return waits && sn_lt(s->exp_cmd_sn, tmf->cmd_sn) && /* R7143-4.2.3.4-07 */
            sn_in_window(tmf->cmd_sn, s->exp_cmd_sn, s->max_cmd_sn + 1);
 }
 
@@ -96,6 +122,8 @@ static void start(struct tgt_tmf *tmf)
     struct tgt_session *s = tmf->session;
     tmf->started = true;
     iscsi_task_start_waiting(s, true);
+    /* Those of the issuing connection know it from the answer. */
+    async_task_termination(s, tmf->conn, covers_fn, tmf);
     /* Tasks that the device server has finished or never had, and that wait for data only, are ours to end.
      */
     list_for_each_safe(it, &s->tasks)
@@ -104,7 +132,9 @@ static void start(struct tgt_tmf *tmf)
         if ((task->phase == TASK_FINISHED || task->failed) && covers(tmf, task))
             iscsi_task_abort(task); /* R7143-11.5.1-05 */
     }
-    scsi_tmf_start(&s->r->scsi, &tmf->scsi); /* R7143-4.2.3.3-12 */
+    if (tmf->scsi.function == SCSI_TMF_I_T_NEXUS_RESET) /* the connections end: nothing more will run */
+        sequence_drop_all(s, NULL);
+    scsi_tmf_start(&s->r->scsi, &tmf->scsi); /* R7143-4.2.3.3-12, R7143-4.2.3.4-10 */
 }
 
 void task_mgmt_run(struct tgt_session *s)
@@ -128,7 +158,27 @@ static bool is_tmf(const struct tgt_session *s, uint32_t itt)
     return false;
 }
 
-/* True: answered or on its way with tmf->scsi.task set (the caller starts it). */
+/* A Text exchange is a task as well (R7143-11.5.1-04). */
+static struct tgt_conn *text_of(const struct tgt_session *s, uint32_t itt)
+{
+    list_for_each(it, &s->conns)
+    {
+        struct tgt_conn *conn = list_entry(it, struct tgt_conn, session_node);
+        if (conn->state == CONN_FULL && conn->text.open && conn->text.itt == itt)
+            return conn;
+    }
+    return NULL;
+}
+
+static bool end_text(struct tgt_session *s, uint32_t itt)
+{
+    struct tgt_conn *conn = text_of(s, itt);
+    if (conn)
+        conn_text_free(conn);
+    return conn != NULL;
+}
+
+/* The task, or the response when there is none. */
 static enum tmf_response find_task(struct tgt_session *s, const struct pdu_task_management_request *req,
                                    struct tgt_task **out)
 {
@@ -140,7 +190,10 @@ static enum tmf_response find_task(struct tgt_session *s, const struct pdu_task_
     }
     if (is_tmf(s, req->referenced_task_tag))
         return TMF_REJECTED; /* R7143-11.5.1-16 */
-    /* R7143-11.6.1-06, R7143-7.11-03, R7143-11.5.5-01: it has not come, and will count as received */
+    if (end_text(s, req->referenced_task_tag))
+        return TMF_COMPLETE;
+    /* R7143-11.6.1-06, R7143-7.11-03, R7143-11.5.5-01, R7144-6.3.3-01: it has not come, and will count as
+     * received */
     if (sn_lt(req->ref_cmd_sn, req->cmd_sn) && sequence_plug(s, req->ref_cmd_sn))
         return TMF_COMPLETE;
     return TMF_NO_TASK; /* R7143-11.6.1-07, R7143-7.11-04 */
@@ -171,9 +224,26 @@ static struct tgt_tmf *tmf_new(struct tgt_conn *conn, const struct pdu_task_mana
     return tmf;
 }
 
+/* R7143-11.5.1-26: it is over, but its status went out on a connection that is logged out and was never
+ * acknowledged. The status comes again, here, and is the end of it. */
+static bool answer_again(struct tgt_conn *conn, uint32_t itt)
+{
+    struct tgt_task *task = session_level(conn->session) < 2 ? NULL : keep_find(conn->session, itt);
+    if (!task || !lost_waits(task) || !task->lost->logged_out)
+        return false;
+    task->conn = conn;
+    lost_task_gone(task);
+    keep_answer_again(task, true);
+    return true;
+}
+
 static void abort_task(struct tgt_conn *conn, const struct pdu_task_management_request *req)
 {
     struct tgt_session *s = conn->session;
+    if (answer_again(conn, req->referenced_task_tag)) {
+        respond(conn, req->itt, TMF_COMPLETE);
+        return;
+    }
     struct tgt_task *task;
     enum tmf_response response = find_task(s, req, &task);
     if (!task) {
@@ -197,6 +267,88 @@ static void abort_task(struct tgt_conn *conn, const struct pdu_task_management_r
     scsi_tmf_start(&s->r->scsi, &tmf->scsi);
 }
 
+/* ---- functions of RFC 7144 ---- */
+
+/* In the task set as far as we know; one that is being aborted has left it. */
+static bool is_held(const struct tgt_task *task)
+{
+    return task->phase == TASK_WAITING || (task->phase == TASK_FINISHED && !task->aborted);
+}
+
+/* The device server answers, about `task` or the whole LU. */
+static void ask(struct tgt_conn *conn, const struct pdu_task_management_request *req, struct tgt_task *task)
+{
+    struct tgt_tmf *tmf = tmf_new(conn, req);
+    if (!tmf) {
+        respond(conn, req->itt, TMF_REJECTED);
+        return;
+    }
+    tmf->started = true;
+    tmf->scsi.task = task ? &task->scsi : NULL;
+    scsi_tmf_start(&conn->session->r->scsi, &tmf->scsi);
+}
+
+static void query_task(struct tgt_conn *conn, const struct pdu_task_management_request *req)
+{
+    struct tgt_session *s = conn->session;
+    struct tgt_task *task = iscsi_task_find(s, req->referenced_task_tag);
+    if (task && is_held(task))
+        respond(conn, req->itt, TMF_SUCCEEDED); /* R7144-6.4.2-02 */
+    else if (task)
+        ask(conn, req, task);
+    else if (is_tmf(s, req->referenced_task_tag))
+        respond(conn, req->itt, TMF_REJECTED); /* R7144-6.3-08 */
+    else if (sn_lt(req->ref_cmd_sn, req->cmd_sn) && sequence_plug(s, req->ref_cmd_sn))
+        respond(conn, req->itt, TMF_COMPLETE); /* R7144-6.3.3-01 */
+    else
+        respond(conn, req->itt, TMF_NO_TASK);
+}
+
+static void query_task_set(struct tgt_conn *conn, const struct pdu_task_management_request *req)
+{
+    list_for_each(it, &conn->session->tasks)
+    {
+        const struct tgt_task *task = list_entry(it, struct tgt_task, node);
+        if (is_held(task) && same_lun(task->scsi.lun, req->lun)) {
+            respond(conn, req->itt, TMF_SUCCEEDED); /* R7144-6.4.2-03 */
+            return;
+        }
+    }
+    ask(conn, req, NULL);
+}
+
+static void request_7144(struct tgt_conn *conn, const struct pdu_task_management_request *req)
+{
+    if (conn->session->params.iscsi_protocol_level < LEVEL_RFC7144) {
+        respond(conn, req->itt, TMF_UNSUPPORTED); /* R7144-4.1-01 */
+        return;
+    }
+    switch (req->function) { /* R7144-6.3-03, R7144-4.1-02 */
+    case SCSI_TMF_QUERY_TASK:
+        query_task(conn, req);
+        break;
+    case SCSI_TMF_QUERY_TASK_SET:
+        query_task_set(conn, req);
+        break;
+    case SCSI_TMF_QUERY_ASYNC_EVENT: /* R7144-6.4.2-05 */
+        ask(conn, req, NULL);
+        break;
+    default:
+        if (!tmf_new(conn, req))
+            respond(conn, req->itt, TMF_REJECTED);
+        else
+            task_mgmt_run(conn->session);
+        break;
+    }
+}
+
+static bool may(const struct tgt_session *s, uint8_t function)
+{
+    const struct tgt_rule *rule = tgt_config_rule(s->config, s->key.initiator);
+    bool target = function == SCSI_TMF_TARGET_WARM_RESET || function == SCSI_TMF_TARGET_COLD_RESET;
+    return !target || !rule || !rule->no_target_reset;
+}
+
 void task_mgmt_request(struct tgt_conn *conn, const uint8_t *bhs)
 {
     struct pdu_task_management_request req;
@@ -213,13 +365,24 @@ void task_mgmt_request(struct tgt_conn *conn, const uint8_t *bhs)
     case SCSI_TMF_LOGICAL_UNIT_RESET:
     case SCSI_TMF_TARGET_WARM_RESET:
     case SCSI_TMF_TARGET_COLD_RESET:
-        if (!tmf_new(conn, &req))
+        if (!may(conn->session, req.function)) /* R7143-11.5.1-19 */
+            respond(conn, req.itt, TMF_UNAUTHORIZED);
+        else if (!tmf_new(conn, &req))
             respond(conn, req.itt, TMF_REJECTED);
         else
             task_mgmt_run(conn->session);
         return;
+    case SCSI_TMF_QUERY_TASK:
+    case SCSI_TMF_QUERY_TASK_SET:
+    case SCSI_TMF_I_T_NEXUS_RESET:
+    case SCSI_TMF_QUERY_ASYNC_EVENT:
+        request_7144(conn, &req);
+        return;
     case FUNCTION_TASK_REASSIGN:
-        respond(conn, req.itt, TMF_NO_REASSIGN); /* R7143-7.2.2-09 */
+        if (is_tmf(conn->session, req.referenced_task_tag) || text_of(conn->session, req.referenced_task_tag))
+            respond(conn, req.itt, TMF_REJECTED); /* R7143-11.5.1-24 */
+        else
+            reassign_request(conn, &req);
         return;
     default:
         respond(conn, req.itt, TMF_UNSUPPORTED); /* R7143-11.6.1-02 */
@@ -244,7 +407,8 @@ static void drop_target(struct tgt_conn *conn)
     conn->reset_event.event = (struct tgt_event){.kind = TGT_EVENT_COLD_RESET, .key = own->key};
     if (!list_linked(&conn->reset_event.node))
         list_push_back(&conn->r->events, &conn->reset_event.node);
-    conn_close_after_flush(conn, "target cold reset"); /* its own answer goes first */
+    own->gentle = true; /* its own answer goes first */
+    session_close(own, "target cold reset");
 }
 
 void tgt_target_drop(struct tgt_reactor *r, const char *target, const char *reason)
@@ -261,18 +425,43 @@ void task_mgmt_done(struct tgt_reactor *r)
 {
     static const enum tmf_response response_of[] = {[SCSI_TMF_COMPLETE] = TMF_COMPLETE,
                                                     [SCSI_TMF_NO_LUN] = TMF_NO_LUN,
-                                                    [SCSI_TMF_REJECTED] = TMF_REJECTED};
+                                                    [SCSI_TMF_REJECTED] = TMF_REJECTED,
+                                                    [SCSI_TMF_SUCCEEDED] = TMF_SUCCEEDED};
     struct scsi_tmf *done;
     while ((done = scsi_next_tmf(&r->scsi)) != NULL) {
         struct tgt_tmf *tmf = done->owner;
-        struct tgt_conn *conn = tmf->conn;
-        bool cold = done->function == SCSI_TMF_TARGET_COLD_RESET && done->result == SCSI_TMF_COMPLETE;
-        uint32_t itt = tmf->itt;
-        enum tmf_response response = response_of[done->result]; /* R7143-11.5.3-02 */
-        tmf_free(tmf);
-        respond(conn, itt, response); /* R7143-11.6-01 */
-        if (cold)
-            drop_target(conn);
+        tmf->over = true;
+        tmf->response = (uint8_t)response_of[done->result]; /* R7143-11.5.3-02 */
+        tmf->additional = be24_get(done->info);
+        task_mgmt_answer(tmf);
+    }
+}
+
+/* Functions on more than one task, and CLEAR ACA (R7143-4.2.2.3.4-02, R7143-4.2.2.3.4-05). */
+static bool is_fenced(enum scsi_tmf_function function)
+{
+    return (function >= SCSI_TMF_ABORT_TASK_SET && function <= SCSI_TMF_TARGET_COLD_RESET) ||
+           function == SCSI_TMF_I_T_NEXUS_RESET;
+}
+
+void task_mgmt_answer(struct tgt_tmf *tmf)
+{
+    struct tgt_session *s = tmf->session;
+    struct tgt_conn *conn = tmf->conn;
+    enum scsi_tmf_function function = tmf->scsi.function;
+    enum tmf_response response = (enum tmf_response)tmf->response;
+    uint32_t itt = tmf->itt, additional = tmf->additional;
+    /* R7143-4.2.3.3-13, R7143-4.2.3.3-15, R7143-4.2.3.4-15, R7143-4.2.3.4-18 */
+    if (!fence_tmf(tmf, is_fenced(function)))
+        return;
+    tmf_free(tmf);
+    respond_more(conn, itt, response, additional); /* R7143-11.6-01, R7144-6.3-04 */
+    if (function == SCSI_TMF_TARGET_COLD_RESET && response == TMF_COMPLETE)
+        drop_target(conn);
+    if (function == SCSI_TMF_I_T_NEXUS_RESET &&
+        response == TMF_COMPLETE) { /* R7144-6.4.2-04, R7144-6.3-10, R7144-6.3-11 */
+        s->gentle = true;
+        session_close(s, "I_T nexus reset");
     }
 }
 
@@ -283,9 +472,10 @@ void task_mgmt_orphan(struct tgt_session *s, const struct tgt_conn *conn)
         struct tgt_tmf *tmf = list_entry(it, struct tgt_tmf, session_node);
         if (conn && tmf->conn != conn)
             continue;
+        fence_forget(s, &tmf->fenced);
         list_remove(&tmf->session_node);
         s->tmf_count--;
-        if (tmf->started)
+        if (tmf->started && !tmf->over)
             tmf->scsi.detached = true; /* the device server frees it */
         else
             env_free(s->r->env, tmf);

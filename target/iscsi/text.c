@@ -26,6 +26,7 @@ static bool text_begin(struct tgt_conn *conn, const struct pdu_text_request *req
     }
     struct key_config config;
     key_config_default(&config);
+    config.max_recv_data_segment_length = conn->params.max_recv_data_segment_length;
     text_assembler_init(&x->in, x->in_buf, cap);
     key_negotiation_init(x->neg, KEY_ROLE_TARGET, &config, false, NULL);
     x->neg->params = conn->params;
@@ -56,7 +57,7 @@ static void respond(struct tgt_conn *conn, const struct pdu_text_request *req, b
     rsp.stat_sn = conn->stat_sn++;  /* R7143-11.11.5-01 */
     session_numbers(conn->session, &rsp.exp_cmd_sn, &rsp.max_cmd_sn);
     pdu_text_response_encode(&rsp, bhs);
-    conn_send(conn, bhs, data, NULL);
+    conn_send_status(conn, bhs, data, NULL);
 }
 
 static void answer(struct tgt_conn *conn, const uint8_t *bhs, const struct pdu_text_request *req)
@@ -76,8 +77,12 @@ static void answer(struct tgt_conn *conn, const uint8_t *bhs, const struct pdu_t
     x->answering = more;
     if (!conn_copy(conn, segment.ptr, (uint32_t)segment.len, &data))
         return;
-    if (final)
-        conn->params = x->neg->params; /* R7143-6.4-14 */
+    if (final) {
+        conn->params = x->neg->params; /* R7143-6.4-14, R7143-6.4-01 */
+        /* PDUs that were sent before the initiator has this may still be as long as it was allowed before. */
+        if (conn->framer.max_data < conn->params.max_recv_data_segment_length)
+            conn->framer.max_data = conn->params.max_recv_data_segment_length;
+    }
     respond(conn, req, final, more, &data);
     if (final)
         conn_text_free(conn);
@@ -103,6 +108,17 @@ static bool take_pairs(struct tgt_conn *conn, const uint8_t *bhs, struct text_wr
         return false;
     }
     return true;
+}
+
+/* What the configuration says now, within what one buffer holds: as at login. */
+static bool declare_max_recv(struct tgt_conn *conn, struct text_writer *w)
+{
+    const struct tgt_target *target = conn->session->target;
+    if (!conn->renegotiate || !target)
+        return true;
+    uint32_t len = target->keys.max_recv_data_segment_length;
+    conn->renegotiate = false;
+    return key_offer_max_recv(conn->text.neg, w, len < POOL_CLASS_MAX ? len : POOL_CLASS_MAX);
 }
 
 static void complete(struct tgt_conn *conn, const uint8_t *bhs, const struct pdu_text_request *req)
@@ -131,7 +147,10 @@ static void complete(struct tgt_conn *conn, const uint8_t *bhs, const struct pdu
         w.cap = cap;
         w.len = used;
         if (err)
-            text_add(&w, "SendTargets", "Reject");
+            text_add(&w, "SendTargets", "Reject"); /* R7143-C-08 */
+    } else if (!declare_max_recv(conn, &w)) {      /* R7143-C-12: no other key among targets */
+        refuse(conn, bhs, REJECT_RESOURCES, "answer too long");
+        return;
     }
     text_splitter_init(&x->out, x->out_buf, w.len);
     answer(conn, bhs, req);
@@ -153,6 +172,10 @@ void text_request(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data)
         }
     } else if (!x->open || req.ttt != x->ttt || req.itt != x->itt) { /* R7143-11.11.4-03 */
         reject_send(conn, bhs, NULL, 0, REJECT_FIELD, "Target Transfer Tag");
+        return;
+    }
+    if (!x->answering && ++x->requests > TGT_TEXT_EXCHANGES_MAX) { /* R7143-6.2-26, R7143-10.3-01 */
+        refuse(conn, bhs, REJECT_PROTOCOL, "the negotiation does not end");
         return;
     }
     if (x->answering) {

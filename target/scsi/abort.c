@@ -4,6 +4,7 @@
 static bool waiter_covers(const struct scsi_waiter *w, const struct scsi_task *task)
 {
     return task->abort_seq <= w->limit && (!w->task || w->task == task) && (!w->itl || w->itl == task->itl) &&
+           (!w->nexus || w->nexus == task->nexus) &&
            (!w->lu || (task->itl->view && task->itl->view->lu == w->lu));
 }
 

@@ -1,4 +1,4 @@
-/* Block commands (SBC-3): READ, WRITE, VERIFY, WRITE SAME, UNMAP, SYNCHRONIZE CACHE. */
+/* Block commands (SBC-3): READ, WRITE, VERIFY, XDWRITEREAD, WRITE SAME, UNMAP, SYNCHRONIZE CACHE. */
 #include <string.h>
 
 #include "common/base/bytes.h"
@@ -46,6 +46,22 @@ void cmd_write(struct scsi_reactor *r, struct scsi_task *task)
         task_bad_cdb(r, task, CDB_F_BYTCHK);
     else if (block_begin(r, task))
         take_blocks(r, task);
+}
+
+/* Data both ways, in xor.c; without data-out there is nothing to give back. */
+void cmd_xdwriteread(struct scsi_reactor *r, struct scsi_task *task)
+{
+    if (task_cdb(task, CDB_F_XORPINFO)) {
+        task_bad_cdb(r, task, CDB_F_XORPINFO); /* no protection information is kept */
+        return;
+    }
+    if (!block_begin(r, task))
+        return;
+    /* Only blocks that come can be XORed. */
+    uint32_t block = task_block_size(task);
+    uint64_t wanted = task->blocks * block, come = wanted < task->expected_out ? wanted : task->expected_out;
+    task->in_len = come - come % block;
+    take_blocks(r, task);
 }
 
 void cmd_verify(struct scsi_reactor *r, struct scsi_task *task)

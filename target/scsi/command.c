@@ -33,6 +33,8 @@ const struct scsi_command_def scsi_commands[CDB_COMMAND_COUNT] = {
     ROW(WRITE_VERIFY_10, WRITES | CMD_BLOCKS, cmd_write, NULL),
     ROW(WRITE_VERIFY_12, WRITES | CMD_BLOCKS, cmd_write, NULL),
     ROW(WRITE_VERIFY_16, WRITES | CMD_BLOCKS, cmd_write, NULL),
+    ROW(XDWRITEREAD_10, WRITES | CMD_BLOCKS, cmd_xdwriteread, NULL),
+    ROW(XDWRITEREAD_32, WRITES | CMD_BLOCKS, cmd_xdwriteread, NULL),
     ROW(VERIFY_10, READS | CMD_BLOCKS, cmd_verify, verify_data),
     ROW(VERIFY_12, READS | CMD_BLOCKS, cmd_verify, verify_data),
     ROW(VERIFY_16, READS | CMD_BLOCKS, cmd_verify, verify_data),

@@ -91,6 +91,7 @@ struct scsi_reactor {
     struct list_node nexuses;
     struct list_node views;
     struct list_node waiting; /* tasks that wait for memory */
+    struct list_node events;  /* scsi_itl.event_node: to be told by scsi_next_event */
     struct list_node free_spans;
     uint64_t spans_allocated;
     /* private */
@@ -113,7 +114,11 @@ struct scsi_nexus {
     char target_name[SCSI_NAME_MAX];
     uint16_t target_portal_group_tag, relative_port;
     const struct scsi_lun_map *map; /* borrowed from the configuration snapshot that the session holds */
-    uint32_t tasks;                 /* started, not yet done or aborted */
+    /* Negotiated iSCSIProtocolLevel (13.24). INQUIRY tells it; below 2 the priority of commands is ignored
+     * and the status qualifier stays 0 (RFC 7144). 0: the transport does not say, and counts as 1. */
+    uint8_t protocol_level;
+    bool wants_events; /* scsi_next_event is pulled: set before the first command */
+    uint32_t tasks;    /* started, not yet done or aborted */
     /* private */
     uint64_t id; /* unique among all reactors */
     struct list_node itls;
@@ -125,6 +130,8 @@ struct scsi_nexus {
 int scsi_nexus_open(struct scsi_reactor *r, struct scsi_nexus *nexus);
 /* Nexus loss: aborts all tasks (each comes back SCSI_READY_ABORTED with respond_aborted false). */
 void scsi_nexus_abort_all(struct scsi_nexus *nexus);
+/* The transport ended tasks of this LU although the nexus goes on (RFC 7143 7.6, 11.14.5): 47/7F. */
+void scsi_nexus_commands_cleared(struct scsi_nexus *nexus, uint64_t lun);
 /* nexus->tasks must be 0. */
 void scsi_nexus_close(struct scsi_nexus *nexus);
 /* The configuration changed: new map; raises 3F/0E (REPORTED LUNS DATA HAS CHANGED) when the LUNs differ. */
@@ -153,9 +160,10 @@ struct scsi_span { /* a piece of a task's data with its store request */
 struct scsi_waiter {
     struct list_node node;
     uint64_t limit;
-    const struct scsi_lu *lu;     /* NULL: any */
-    const struct scsi_itl *itl;   /* NULL: any */
-    const struct scsi_task *task; /* NULL: any */
+    const struct scsi_lu *lu;       /* NULL: any */
+    const struct scsi_itl *itl;     /* NULL: any */
+    const struct scsi_nexus *nexus; /* NULL: any; compared only */
+    const struct scsi_task *task;   /* NULL: any */
     void (*over)(struct scsi_reactor *r, struct scsi_waiter *waiter);
 };
 
@@ -164,19 +172,19 @@ struct scsi_task {
     struct scsi_nexus *nexus;
     uint64_t lun; /* the wire's 8 bytes */
     uint8_t cdb[SCSI_CDB_MAX];
-    uint16_t cdb_len; /* bytes given: 16, or more with an extended CDB AHS */
-    uint8_t attr, priority;
+    uint16_t cdb_len;       /* bytes given: 16, or more with an extended CDB AHS */
+    uint8_t attr, priority; /* priority: 1 highest .. 15 lowest, 0 none (SAM-5 8.7) */
     uint64_t expected_in,
         expected_out; /* bytes: EDTL of each direction, 0 when that direction is not announced */
     void *owner;
 
     /* results, final at DONE; out_len is set from the first SCSI_READY_OUT on */
     uint8_t status;
-    uint16_t status_qualifier;
+    uint16_t status_qualifier; /* with BUSY and TASK SET FULL: retry delay in units of 100 ms (SAM-5 5.3.2) */
     uint8_t sense[SCSI_SENSE_MAX];
     uint8_t sense_len;
     uint64_t in_len;  /* bytes of data-in that the command has (before EDTL cuts it): residuals are the
-                         transport's sum */
+                         transport's sum. Of a bidirectional command as much as data-out came */
     uint64_t out_len; /* bytes of data-out that the command takes; the transport brings min(out_len,
                          expected_out) */
     bool respond_aborted;
@@ -258,26 +266,55 @@ enum scsi_tmf_function { /* RFC 7143 11.5.1 numbers */
                          SCSI_TMF_CLEAR_TASK_SET = 4,
                          SCSI_TMF_LOGICAL_UNIT_RESET = 5,
                          SCSI_TMF_TARGET_WARM_RESET = 6,
-                         SCSI_TMF_TARGET_COLD_RESET = 7
+                         SCSI_TMF_TARGET_COLD_RESET = 7,
+                         /* RFC 7144 6.3; 8 is the transport's own (TASK REASSIGN) */
+                         SCSI_TMF_QUERY_TASK = 9,
+                         SCSI_TMF_QUERY_TASK_SET = 10,
+                         SCSI_TMF_I_T_NEXUS_RESET = 11,
+                         SCSI_TMF_QUERY_ASYNC_EVENT = 12
 };
-enum scsi_tmf_result { SCSI_TMF_COMPLETE, SCSI_TMF_NO_LUN, SCSI_TMF_REJECTED };
+/* SUCCEEDED: a query found what it asked for (a query that did not is COMPLETE). */
+enum scsi_tmf_result { SCSI_TMF_COMPLETE, SCSI_TMF_NO_LUN, SCSI_TMF_REJECTED, SCSI_TMF_SUCCEEDED };
 struct scsi_tmf {
     struct list_node node;
     enum scsi_tmf_function function;
     struct scsi_nexus *nexus;
     uint64_t lun;
-    struct scsi_task *task; /* ABORT TASK: the transport found it; NULL: already gone, completes at once */
+    /* ABORT TASK, QUERY TASK: the transport found it; NULL: already gone, completes at once. A task that the
+     * transport still holds back (not started, or over and not yet answered) is the transport's to judge. */
+    struct scsi_task *task;
     void *owner;
     enum scsi_tmf_result result;
+    /* ADDITIONAL RESPONSE INFORMATION (SAM-5 7.10): of QUERY ASYNCHRONOUS EVENT that SUCCEEDED, else 0. Byte
+     * 0: depth (1: one event, 2: more) << 4 | sense key; byte 1: ASC; byte 2: ASCQ. */
+    uint8_t info[3];
     uint32_t pending;          /* private: what must still end */
     struct scsi_waiter waiter; /* private */
     bool detached; /* the nexus went away: nobody wants the answer; freed by the device server through env */
 };
-/* Starts it; it appears in scsi_next_tmf when every affected task (of all nexuses and reactors, for resets)
- * has left the store. Affected tasks come back SCSI_READY_ABORTED before. The transport must have started all
- * commands that the TMF covers (CmdSN order) before. */
+/* QUERY TASK, QUERY TASK SET: is the task, or any task, in the task set of this nexus and LU (those that are
+ * being aborted are not). QUERY ASYNCHRONOUS EVENT: is a unit attention pending there; it stays. I_T NEXUS
+ * RESET: all tasks of the nexus end as those of ABORT TASK SET do, on every LU, and unit attention 29/07 is
+ * raised on each that it has used; dropping the connections is the transport's work. Starts it; it appears in
+ * scsi_next_tmf when every affected task (of all nexuses and reactors, for resets) has left the store.
+ * Affected tasks come back SCSI_READY_ABORTED before. The transport must have started all commands that the
+ * TMF covers (CmdSN order) before. */
 void scsi_tmf_start(struct scsi_reactor *r, struct scsi_tmf *tmf);
 struct scsi_tmf *scsi_next_tmf(struct scsi_reactor *r);
+
+/* ---- events that need no command to be told (RFC 7143 11.9, AsyncEvent 0): REPORTED LUNS DATA HAS CHANGED
+ * and CAPACITY DATA HAS CHANGED, for nexuses with wants_events and LUs that they have sent a command to ----
+ */
+struct scsi_event {
+    struct scsi_nexus *nexus; /* borrowed */
+    uint64_t lun;             /* the wire's 8 bytes */
+    uint8_t sense[SCSI_SENSE_MAX];
+    uint8_t sense_len;
+};
+/* The next one, in order. False: none. A nexus that closes takes its events with it. INQUIRY has no AERC bit
+ * since SPC-3 and the control mode page no permission bits: whether events are sent is the transport's
+ * configuration alone. */
+bool scsi_next_event(struct scsi_reactor *r, struct scsi_event *out);
 
 /* The LU's size has changed in its store (resize): new capacity in every view, then 2A/09 for every nexus.
  * `done` is put on the reactor's finished list like a TMF. Call on any reactor. */

@@ -46,7 +46,7 @@ static void reply_standard(struct scsi_reactor *r, struct scsi_task *task)
         .multip = 1,
         .cmdque = 1,
         .version_descriptor_1 = 0x00a0,                                         /* SAM-5 */
-        .version_descriptor_2 = 0x0960,                                         /* iSCSI */
+        .version_descriptor_2 = 0x0960 + task->nexus->protocol_level,           /* iSCSI: R7144-4.2-01 */
         .version_descriptor_3 = 0x0460,                                         /* SPC-4 */
         .version_descriptor_4 = p.device_type == DEVICE_TYPE_DISK ? 0x04c0 : 0, /* SBC-3 */
         .vendor = "LUNETTE",
@@ -137,8 +137,13 @@ static size_t page_fields(const struct scsi_task *task, uint8_t page, struct per
     uint32_t physical = 1u << lu->config.physical_block_exponent;
     uint32_t granularity =
         info->discard_granularity / block > physical ? info->discard_granularity / block : physical;
-    struct vpd_extended extended = {
-        .headsup = 1, .ordsup = 1, .simpsup = 1, .v_sup = 1, .luiclr = 1, .max_sense_len = SCSI_SENSE_MAX};
+    struct vpd_extended extended = {.prior_sup = task->nexus->protocol_level >= 2,
+                                    .headsup = 1,
+                                    .ordsup = 1,
+                                    .simpsup = 1,
+                                    .v_sup = 1,
+                                    .luiclr = 1,
+                                    .max_sense_len = SCSI_SENSE_MAX};
     struct vpd_block_limits limits = {
         .wsnz = 1,
         .optimal_granularity = physical,

@@ -113,8 +113,9 @@ void scsi_reactor_init(struct scsi_reactor *r, const struct env *env, struct poo
                        uint32_t count)
 {
     *r = (struct scsi_reactor){.env = env, .pool = pool, .index = index, .count = count};
-    struct list_node *const heads[] = {&r->ready, &r->requests, &r->messages,   &r->tmfs,  &r->nexuses,
-                                       &r->views, &r->waiting,  &r->free_spans, &r->dying, &r->waiters};
+    struct list_node *const heads[] = {&r->ready,   &r->requests, &r->messages, &r->tmfs,
+                                       &r->nexuses, &r->views,    &r->waiting,  &r->free_spans,
+                                       &r->dying,   &r->waiters,  &r->events};
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
         list_init(heads[i]);
 }

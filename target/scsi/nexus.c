@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/err.h"
+#include "common/scsi/lun.h"
 #include "target/scsi/private.h"
 
 /* ---- unit attentions ---- */
@@ -11,7 +12,10 @@
 #define UA_BIT(name) (1u << UA_##name)
 /* Conditions that say "everything may be different": one of them is enough, and it covers what else a reset
  * changes. */
-#define UA_RESETS (UA_BIT(POWER_ON_RESET) | UA_BIT(RESET))
+#define UA_RESETS (UA_BIT(POWER_ON_RESET) | UA_BIT(RESET) | UA_BIT(NEXUS_LOSS))
+/* What an initiator wants to know although it sends no command: it may have to look again at what is there.
+ */
+#define UA_EVENTS (UA_BIT(CAPACITY_CHANGED) | UA_BIT(LUNS_CHANGED))
 
 void ua_raise(struct scsi_itl *itl, enum ua ua)
 {
@@ -20,6 +24,11 @@ void ua_raise(struct scsi_itl *itl, enum ua ua)
     if (bit & UA_RESETS && itl->ua & UA_RESETS & (bit - 1))
         return;
     itl->ua |= bit;
+    if (!(bit & UA_EVENTS) || !itl->nexus->wants_events)
+        return;
+    itl->untold |= bit;
+    if (!list_linked(&itl->event_node))
+        list_push_back(&itl->nexus->reactor->events, &itl->event_node);
 }
 
 void ua_clear(struct scsi_itl *itl, enum ua ua)
@@ -27,13 +36,22 @@ void ua_clear(struct scsi_itl *itl, enum ua ua)
     itl->ua &= ~(1u << ua);
 }
 
+static const enum sense_code codes[UA_COUNT] = {
+#define X(name, code) [UA_##name] = code,
+    UA_LIST(X)
+#undef X
+};
+
+unsigned ua_count(const struct scsi_itl *itl)
+{
+    unsigned count = itl->ua & UA_RESETS ? 1 : 0; /* taken together */
+    for (uint32_t rest = itl->ua & ~UA_RESETS; rest; rest &= rest - 1)
+        count++;
+    return count;
+}
+
 bool ua_peek(const struct scsi_itl *itl, struct scsi_sense *out)
 {
-    static const enum sense_code codes[UA_COUNT] = {
-#define X(name, code) [UA_##name] = code,
-        UA_LIST(X)
-#undef X
-    };
     for (unsigned ua = 0; ua < UA_COUNT; ua++) {
         if (itl->ua & 1u << ua) {
             *out = sense_make(SENSE_UNIT_ATTENTION, codes[ua]);
@@ -49,6 +67,28 @@ bool ua_take(struct scsi_itl *itl, struct scsi_sense *out)
         return false;
     uint32_t first = itl->ua & (~itl->ua + 1);
     itl->ua &= first & UA_RESETS ? ~UA_RESETS : ~first;
+    return true;
+}
+
+/* ---- events ---- */
+
+/* The condition stays a unit attention as well: SAM-5 clears it by reporting it on a command only. */
+bool scsi_next_event(struct scsi_reactor *r, struct scsi_event *out)
+{
+    struct scsi_itl *itl = list_first(&r->events, struct scsi_itl, event_node);
+    if (!itl)
+        return false;
+    uint32_t first = itl->untold & (~itl->untold + 1);
+    unsigned ua = 0;
+    while (!(first >> ua & 1))
+        ua++;
+    itl->untold &= ~first;
+    if (!itl->untold)
+        list_remove(&itl->event_node);
+    struct scsi_sense sense = sense_make(SENSE_UNIT_ATTENTION, codes[ua]);
+    out->nexus = itl->nexus;
+    out->lun = lun_encode(itl->number);
+    out->sense_len = (uint8_t)sense_build(&sense, itl->view->flags & LU_D_SENSE, out->sense);
     return true;
 }
 
@@ -81,6 +121,7 @@ static struct scsi_itl *itl_new(struct scsi_nexus *nexus, struct scsi_lu_view *v
     list_init(&itl->tasks);
     list_init(&itl->blocked);
     list_init(&itl->view_node);
+    list_init(&itl->event_node);
     list_push_back(&nexus->itls, &itl->nexus_node);
     if (view)
         list_push_back(&view->itls, &itl->view_node);
@@ -105,15 +146,14 @@ void itl_free(struct scsi_itl *itl)
     itl_prevent(itl, false);
     list_remove(&itl->nexus_node);
     list_remove(&itl->view_node);
+    list_remove(&itl->event_node);
     env_free(itl->nexus->reactor->env, itl);
 }
 
-enum itl_found itl_find(struct scsi_nexus *nexus, uint16_t number, struct scsi_itl **out)
+struct scsi_itl *itl_known(struct scsi_nexus *nexus, uint16_t number)
 {
-    if (number < sizeof nexus->low / sizeof nexus->low[0] && nexus->low[number]) {
-        *out = nexus->low[number];
-        return ITL_FOUND;
-    }
+    if (number < sizeof nexus->low / sizeof nexus->low[0] && nexus->low[number])
+        return nexus->low[number];
     list_for_each(it, &nexus->itls)
     {
         struct scsi_itl *itl = list_entry(it, struct scsi_itl, nexus_node);
@@ -121,9 +161,18 @@ enum itl_found itl_find(struct scsi_nexus *nexus, uint16_t number, struct scsi_i
             /* Busy LUNs come to the front: the usual search is one step long. */
             list_remove(it);
             list_push_front(&nexus->itls, it);
-            *out = itl;
-            return ITL_FOUND;
+            return itl;
         }
+    }
+    return NULL;
+}
+
+enum itl_found itl_find(struct scsi_nexus *nexus, uint16_t number, struct scsi_itl **out)
+{
+    struct scsi_itl *known = itl_known(nexus, number);
+    if (known) {
+        *out = known;
+        return ITL_FOUND;
     }
     const struct scsi_lun *lun = map_find(nexus->map, number);
     if (!lun)
@@ -174,11 +223,34 @@ void itls_sweep(struct scsi_reactor *r)
     }
 }
 
+/* I_T nexus loss for a nexus that lives on (SAM-5 6.3.4): all its commands end, and it is told so. */
+void nexus_lose(struct scsi_nexus *nexus)
+{
+    scsi_nexus_abort_all(nexus);
+    list_for_each(it, &nexus->itls)
+    {
+        struct scsi_itl *itl = list_entry(it, struct scsi_itl, nexus_node);
+        if (!itl->view || itl->gone)
+            continue;
+        itl_prevent(itl, false);
+        ua_raise(itl, UA_NEXUS_LOSS);
+    }
+}
+
 /* Nobody is left to be answered. Tasks of other nexuses go on. */
 void scsi_nexus_abort_all(struct scsi_nexus *nexus)
 {
     list_for_each(it, &nexus->itls)
         itl_abort_all(nexus->reactor, list_entry(it, struct scsi_itl, nexus_node), false);
+}
+
+void scsi_nexus_commands_cleared(struct scsi_nexus *nexus, uint64_t lun)
+{
+    uint16_t number;
+    bool well_known;
+    struct scsi_itl *itl;
+    if (scsi_lun_decode(lun, &number, &well_known) && !well_known && (itl = itl_known(nexus, number)) != NULL)
+        ua_raise(itl, UA_COMMANDS_CLEARED); /* R7143-11.14.5-01 */
 }
 
 void scsi_nexus_close(struct scsi_nexus *nexus)
@@ -208,6 +280,7 @@ static void itl_leave(struct scsi_reactor *r, struct scsi_itl *itl)
     if (itl->number < sizeof itl->nexus->low / sizeof itl->nexus->low[0])
         itl->nexus->low[itl->number] = NULL;
     itl->gone = true;
+    list_remove(&itl->event_node);
     itl_abort_all(r, itl, true);
     if (itl->live == 0)
         itl_free(itl);

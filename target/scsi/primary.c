@@ -268,7 +268,7 @@ static bool opcodes_pick(const struct scsi_task *task, uint64_t options, const s
         return false;
     const struct cdb_def *cdb = plain;
     if (has_actions)
-        cdb = sa <= 0x1f ? cdb_find_code(opcode, (int)sa) : NULL;
+        cdb = sa <= INT16_MAX ? cdb_find_code(opcode, (int)sa) : NULL;
     else if (sa && options == 3)
         cdb = NULL;
     *out = cdb && command_supported(task, &scsi_commands[cdb->command]) ? &scsi_commands[cdb->command] : NULL;
@@ -305,6 +305,10 @@ void cmd_report_tmfs(struct scsi_reactor *r, struct scsi_task *task)
         data[3] = 0x0c; /* extended form: no time-outs are told */
         len = sizeof data;
     }
-    data[0] |= 0x02; /* TRS */
+    data[0] |= 0x02;                        /* TRS */
+    if (task->nexus->protocol_level >= 2) { /* RFC 7144's functions */
+        data[0] |= 0x04;                    /* QTS */
+        data[1] = 0x04 | 0x02 | 0x01;       /* QAES, QTSS, ITNRS */
+    }
     task_reply(r, task, data, len, task_cdb(task, CDB_F_ALLOC));
 }

@@ -13,6 +13,11 @@
 #define LIMIT_UNMAP_DESCRIPTORS 256u
 #define LIMIT_WRITE_SAME_BYTES  (UINT64_C(1) << 30)
 
+/* STATUS QUALIFIER of BUSY and TASK SET FULL (SAM-5 5.3.2): scope 00b, this nexus and LU; delay of 100 ms
+ * before the command is sent again. What is short here (memory, a place in the task set) comes back within
+ * that. */
+#define RETRY_DELAY 1
+
 /* ---- state of an LU that all reactors know ---- */
 enum lu_flag {
     LU_WCE = 1,     /* write cache enabled */
@@ -48,6 +53,7 @@ struct scsi_lu_view {
 #define UA_LIST(X)                                                                                           \
     X(POWER_ON_RESET, ASC_POWER_ON_RESET)                                                                    \
     X(RESET, ASC_RESET_FUNCTION)                                                                             \
+    X(NEXUS_LOSS, ASC_NEXUS_LOSS)                                                                            \
     X(COMMANDS_CLEARED, ASC_COMMANDS_CLEARED_BY_ISCSI)                                                       \
     X(MEDIUM_CHANGED, ASC_MEDIUM_MAY_HAVE_CHANGED)                                                           \
     X(MODE_CHANGED, ASC_MODE_PARAMETERS_CHANGED)                                                             \
@@ -69,12 +75,14 @@ struct scsi_itl {
     bool gone;    /* no longer in the map: freed when its last task is over */
     bool prevent; /* PREVENT ALLOW MEDIUM REMOVAL */
     bool pumping;
-    uint32_t ua;              /* bit set of enum ua */
-    struct list_node tasks;   /* live, not aborted; scsi_task.node */
-    struct list_node blocked; /* wait for their turn; scsi_task.wait_node */
-    uint32_t live;            /* tasks that are not over, with aborted ones */
-    uint32_t running;         /* that have entered */
-    uint32_t barriers;        /* of these, ORDERED and HEAD OF QUEUE: SIMPLE tasks wait for them */
+    uint32_t ua;                 /* bit set of enum ua */
+    uint32_t untold;             /* of these, events that the transport has not yet pulled */
+    struct list_node event_node; /* scsi_reactor.events */
+    struct list_node tasks;      /* live, not aborted; scsi_task.node */
+    struct list_node blocked;    /* wait for their turn; scsi_task.wait_node */
+    uint32_t live;               /* tasks that are not over, with aborted ones */
+    uint32_t running;            /* that have entered */
+    uint32_t barriers;           /* of these, ORDERED and HEAD OF QUEUE: SIMPLE tasks wait for them */
 };
 
 /* ---- commands ---- */
@@ -97,7 +105,7 @@ extern const struct scsi_command_def scsi_commands[CDB_COMMAND_COUNT]; /* indexe
 bool command_supported(const struct scsi_task *task, const struct scsi_command_def *def);
 
 enum task_state { TASK_BLOCKED, TASK_RUNNING, TASK_FINISHING, TASK_DYING, TASK_OVER };
-enum span_kind { SPAN_READ, SPAN_WRITE, SPAN_COMPARE };
+enum span_kind { SPAN_READ, SPAN_WRITE, SPAN_COMPARE, SPAN_XOR };
 
 /* ---- lu.c, nexus.c ---- */
 struct scsi_lu_view *view_find(struct scsi_reactor *r, const struct scsi_lu *lu);
@@ -105,16 +113,21 @@ struct scsi_lu_view *view_make(struct scsi_reactor *r,
                                struct scsi_lu *lu); /* found or new; NULL: out of memory */
 enum itl_found { ITL_FOUND, ITL_ABSENT, ITL_NO_MEMORY };
 enum itl_found itl_find(struct scsi_nexus *nexus, uint16_t number, struct scsi_itl **out);
+/* Only if it exists already; NULL: no command has been sent to this LUN. */
+struct scsi_itl *itl_known(struct scsi_nexus *nexus, uint16_t number);
 void itl_free(struct scsi_itl *itl);
 /* Frees ITLs that left the map and have no task any more. Not from inside anything that walks ITLs. */
 void itls_sweep(struct scsi_reactor *r);
 void ua_raise(struct scsi_itl *itl, enum ua ua);
 void ua_clear(struct scsi_itl *itl, enum ua ua);
+/* How many conditions the initiator would be told of, one after another. */
+unsigned ua_count(const struct scsi_itl *itl);
 /* The most important pending condition as sense; false: none. ua_take also clears it (a reset with all that
  * it implies). */
 bool ua_peek(const struct scsi_itl *itl, struct scsi_sense *out);
 bool ua_take(struct scsi_itl *itl, struct scsi_sense *out);
 void itl_prevent(struct scsi_itl *itl, bool prevent);
+void nexus_lose(struct scsi_nexus *nexus);
 
 /* ---- span.c ---- */
 /* As scsi_span_new, but from all of the pool: for a span that is gone before its task holds another. */
@@ -171,20 +184,29 @@ void waiters_check(struct scsi_reactor *r); /* an aborted task is over */
 /* LBA and count within the medium; else ends the task. */
 bool task_range(struct scsi_reactor *r, struct scsi_task *task, uint64_t lba, uint64_t blocks);
 
-/* ---- read.c, write.c ---- */
+/* ---- read.c, write.c, xor.c ---- */
 void read_begin(struct scsi_reactor *r, struct scsi_task *task, uint64_t need); /* from task->lba on */
 void read_pump(struct scsi_reactor *r, struct scsi_task *task);
 void read_done(struct scsi_reactor *r, struct scsi_task *task, struct scsi_span *span);
+/* To the transport, cut to what the command has and the initiator has room for: at least a byte of both. */
+void read_hand_over(struct scsi_task *task, struct scsi_span *span);
+/* A data-out span has done its work: its memory goes back, and the task ends when it was the last. */
+void span_consumed(struct scsi_reactor *r, struct scsi_task *task, struct scsi_span *span);
 void write_span(struct scsi_reactor *r, struct scsi_task *task, struct scsi_span *span);
 void write_done(struct scsi_reactor *r, struct scsi_task *task, struct scsi_span *span);
 void write_check_end(struct scsi_reactor *r, struct scsi_task *task);
+bool is_xor(const struct scsi_task *task); /* data goes both ways */
+void xor_span(struct scsi_reactor *r, struct scsi_task *task,
+              struct scsi_span *out); /* whole blocks in range */
+void xor_pump(struct scsi_reactor *r, struct scsi_task *task);
+void xor_done(struct scsi_reactor *r, struct scsi_task *task, struct scsi_span *in);
 
 /* ---- handlers ---- */
 typedef void scsi_handler(struct scsi_reactor *r, struct scsi_task *task);
 scsi_handler cmd_get_lba_status, cmd_test_unit_ready, cmd_request_sense, cmd_report_luns, cmd_start_stop,
     cmd_prevent_allow, cmd_report_opcodes, cmd_report_tmfs, cmd_read_capacity_10, cmd_read_capacity_16,
     cmd_inquiry, cmd_mode_sense, cmd_mode_select, mode_select_data, cmd_read, cmd_write, cmd_verify,
-    verify_data, cmd_write_same, write_same_data, cmd_unmap, unmap_data, cmd_sync_cache;
+    verify_data, cmd_xdwriteread, cmd_write_same, write_same_data, cmd_unmap, unmap_data, cmd_sync_cache;
 
 /* ---- change.c: state that all reactors share ---- */
 enum change_kind { CHANGE_FLAGS, CHANGE_RESET, CHANGE_RESIZE };

@@ -69,7 +69,7 @@ static bool compare_blocks(struct scsi_reactor *r, struct scsi_task *task, const
 }
 
 /* EDTL may end within the block that was read for it. */
-static void hand_over(struct scsi_task *task, struct scsi_span *span)
+void read_hand_over(struct scsi_task *task, struct scsi_span *span)
 {
     uint64_t end = task->in_len < task->expected_in ? task->in_len : task->expected_in;
     if (span->offset + span->data.len > end)
@@ -95,7 +95,7 @@ void read_done(struct scsi_reactor *r, struct scsi_task *task, struct scsi_span 
         }
         list_remove(&span->task_node);
         if (!is_verify(task)) {
-            hand_over(task, span);
+            read_hand_over(task, span);
             continue;
         }
         bool equal = compare_blocks(r, task, span);

@@ -85,7 +85,9 @@ void scsi_span_done(struct scsi_reactor *r, struct scsi_span *span)
     span_recycle(r, span);
     if (task && task->state == TASK_RUNNING) {
         task->spans_in--;
-        if (!list_linked(&task->wait_node))
+        if (!list_linked(&task->wait_node) && is_xor(task))
+            xor_pump(r, task);
+        else if (!list_linked(&task->wait_node))
             read_pump(r, task);
     }
     tasks_retry(r);

@@ -147,6 +147,8 @@ static void task_finish(struct scsi_reactor *r, struct scsi_task *task, uint8_t 
     if (task->state != TASK_RUNNING)
         return;
     task->status = status;
+    if (status == SCSI_STATUS_BUSY || status == SCSI_STATUS_TASK_SET_FULL)
+        task->status_qualifier = task->nexus->protocol_level >= 2 ? RETRY_DELAY : 0; /* R7144-5.2.1-01 */
     task->state = TASK_FINISHING;
     list_remove(&task->wait_node);
     task_settle(r, task);
@@ -238,10 +240,12 @@ void scsi_store_done(struct scsi_reactor *r, struct store_req *req)
         struct scsi_span *span = container_of(req, struct scsi_span, req);
         if (!running) {
             /* Reads lie on task->reading and go with the task; data-out goes now. */
-            if (span->kind != SPAN_READ)
+            if (span->kind != SPAN_READ && span->kind != SPAN_XOR)
                 span_recycle(r, span);
         } else if (span->kind == SPAN_READ) {
             read_done(r, task, span);
+        } else if (span->kind == SPAN_XOR) {
+            xor_done(r, task, span);
         } else {
             write_done(r, task, span);
         }
@@ -286,9 +290,13 @@ static bool cdb_refused(struct scsi_reactor *r, struct scsi_task *task)
     if (task->cdb_len < cdb->len) {
         byte = task->cdb_len;
         bit = 7;
-    } else if (task->cdb[cdb->len - 1] & 0x04) {
-        byte = (uint16_t)(cdb->len - 1);
+    } else if (task_cdb(task, CDB_F_CONTROL) & 0x04) {
+        byte = cdb_field(cdb, CDB_F_CONTROL)->place.byte;
         bit = 2;
+    } else if (cdb_field(cdb, CDB_F_ADDITIONAL_LEN) &&
+               task_cdb(task, CDB_F_ADDITIONAL_LEN) != cdb->len - 8u) {
+        byte = 7; /* it says another length than the command has */
+        bit = 7;
     } else if (!cdb_reserved_bit(cdb, task->cdb, &byte, &bit)) {
         return false;
     }
@@ -303,7 +311,10 @@ static void unknown_command(struct scsi_reactor *r, struct scsi_task *task, bool
     struct scsi_sense sense = sense_make(SENSE_ILLEGAL_REQUEST, ASC_INVALID_OPERATION_CODE);
     if (opcode_known) {
         sense = sense_make(SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
-        sense_point(&sense, true, 1, 4);
+        if (task->cdb[0] == CDB_VARIABLE)
+            sense_point(&sense, true, 8, 7);
+        else
+            sense_point(&sense, true, 1, 4);
     }
     task_check(r, task, &sense);
 }
@@ -344,6 +355,26 @@ static void task_run(struct scsi_reactor *r, struct scsi_task *task)
     task->def->start(r, task);
 }
 
+/* Among SIMPLE commands that wait for the same turn the more important go first (SAM-5 8.7: 1 is the highest
+ * priority, 15 the lowest, 0 says nothing and comes after them). All of them enter when the turn comes, so
+ * nobody is kept waiting for ever. */
+static unsigned importance(const struct scsi_task *task)
+{
+    return task->priority ? 16u - task->priority : 0;
+}
+
+static void task_block(struct scsi_itl *itl, struct scsi_task *task)
+{
+    struct list_node *after = itl->blocked.prev;
+    while (importance(task) && task->attr == SCSI_SIMPLE && after != &itl->blocked) {
+        const struct scsi_task *other = list_entry(after, struct scsi_task, wait_node);
+        if (other->attr != SCSI_SIMPLE || importance(other) >= importance(task))
+            break;
+        after = after->prev;
+    }
+    list_push_front(after, &task->wait_node);
+}
+
 static void task_init(struct scsi_task *task)
 {
     struct list_node *const nodes[] = {&task->ready_node, &task->in_spans, &task->node,    &task->wait_node,
@@ -352,6 +383,8 @@ static void task_init(struct scsi_task *task)
         list_init(nodes[i]);
     task->started = true;
     task->state = TASK_BLOCKED;
+    if (task->nexus->protocol_level < 2)
+        task->priority = 0; /* R7144-5.1.1-02 */
 }
 
 /* The ITL that the LUN field names; the nexus's own for absent and well-known LUs. NULL: out of memory. */
@@ -386,6 +419,6 @@ void scsi_task_start(struct scsi_reactor *r, struct scsi_task *task)
     } else if (task->attr == SCSI_HEAD_OF_QUEUE || (list_empty(&itl->blocked) && may_enter(itl, task))) {
         task_enter(r, task);
     } else {
-        list_push_back(&itl->blocked, &task->wait_node);
+        task_block(itl, task);
     }
 }

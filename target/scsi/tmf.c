@@ -1,5 +1,7 @@
 /* Task management functions (SAM-5 7). Task sets are per nexus (TST=001b): ABORT TASK SET and CLEAR TASK SET
  * are one. */
+#include <string.h>
+
 #include "common/base/err.h"
 #include "common/scsi/lun.h"
 #include "target/scsi/private.h"
@@ -48,6 +50,51 @@ static const struct scsi_lun *tmf_lun(const struct scsi_tmf *tmf)
     return NULL;
 }
 
+/* A task that has been aborted has left its task set although the store still holds it. */
+static void query_task(struct scsi_tmf *tmf, const struct scsi_lun *lun)
+{
+    const struct scsi_task *task = tmf->task;
+    bool live = task && task->started && task->state != TASK_DYING && task->state != TASK_OVER;
+    if (!live)
+        return;
+    bool here = task->itl->view ? lun && task->itl->number == lun->number : task->lun == tmf->lun;
+    if (here && task->nexus == tmf->nexus)
+        tmf->result = SCSI_TMF_SUCCEEDED; /* R7144-6.4.2-02 */
+}
+
+static void query_set(struct scsi_tmf *tmf, uint16_t number)
+{
+    const struct scsi_itl *itl = itl_known(tmf->nexus, number);
+    if (itl && !list_empty(&itl->tasks))
+        tmf->result = SCSI_TMF_SUCCEEDED; /* R7144-6.4.2-03 */
+}
+
+/* An LU that the nexus has not used yet has its first unit attention waiting: the ITL is made to hold it. */
+static void query_event(struct scsi_tmf *tmf, uint16_t number)
+{
+    struct scsi_itl *itl;
+    struct scsi_sense sense;
+    if (itl_find(tmf->nexus, number, &itl) != ITL_FOUND) {
+        tmf->result = SCSI_TMF_REJECTED;
+        return;
+    }
+    if (!ua_peek(itl, &sense))
+        return;
+    tmf->result = SCSI_TMF_SUCCEEDED; /* R7144-6.4.2-05 */
+    tmf->info[0] = (uint8_t)((ua_count(itl) > 1 ? 2 : 1) << 4 | sense.key);
+    tmf->info[1] = sense.asc;
+    tmf->info[2] = sense.ascq;
+}
+
+/* R7144-6.3-09, R7144-6.5-01 */
+static void nexus_reset(struct scsi_reactor *r, struct scsi_tmf *tmf)
+{
+    nexus_lose(tmf->nexus);
+    tmf->waiter = (struct scsi_waiter){.nexus = tmf->nexus, .over = waited};
+    tmf->pending++;
+    waiter_start(r, &tmf->waiter);
+}
+
 static void abort_set(struct scsi_reactor *r, struct scsi_tmf *tmf, uint16_t number)
 {
     struct scsi_itl *itl;
@@ -72,7 +119,8 @@ static void reset_target(struct scsi_reactor *r, struct scsi_tmf *tmf, enum ua u
 
 static void tmf_run(struct scsi_reactor *r, struct scsi_tmf *tmf)
 {
-    bool of_lu = tmf->function <= SCSI_TMF_LOGICAL_UNIT_RESET;
+    bool of_lu = tmf->function <= SCSI_TMF_LOGICAL_UNIT_RESET || tmf->function == SCSI_TMF_QUERY_TASK ||
+                 tmf->function == SCSI_TMF_QUERY_TASK_SET || tmf->function == SCSI_TMF_QUERY_ASYNC_EVENT;
     const struct scsi_lun *lun = of_lu ? tmf_lun(tmf) : NULL;
     /* R7143-11.5.3-02. A task that was found is aborted even when its LU is absent: it may wait there for
      * memory. */
@@ -105,6 +153,20 @@ static void tmf_run(struct scsi_reactor *r, struct scsi_tmf *tmf)
     case SCSI_TMF_TARGET_COLD_RESET:
         reset_target(r, tmf, UA_POWER_ON_RESET);
         break;
+    case SCSI_TMF_QUERY_TASK:
+        query_task(tmf, lun);
+        break;
+    case SCSI_TMF_QUERY_TASK_SET:
+        if (lun)
+            query_set(tmf, lun->number);
+        break;
+    case SCSI_TMF_I_T_NEXUS_RESET:
+        nexus_reset(r, tmf);
+        break;
+    case SCSI_TMF_QUERY_ASYNC_EVENT:
+        if (lun)
+            query_event(tmf, lun->number);
+        break;
     default:
         tmf->result = SCSI_TMF_REJECTED;
         break;
@@ -115,6 +177,7 @@ void scsi_tmf_start(struct scsi_reactor *r, struct scsi_tmf *tmf)
 {
     list_init(&tmf->node);
     tmf->result = SCSI_TMF_COMPLETE;
+    memset(tmf->info, 0, sizeof tmf->info);
     tmf->pending = 1; /* until everything has been started: parts may end at once */
     tmf_run(r, tmf);
     tmf_less(r, tmf);

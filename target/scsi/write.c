@@ -14,15 +14,19 @@ static bool is_write_and_verify(const struct scsi_task *task)
     return c == CDB_WRITE_VERIFY_10 || c == CDB_WRITE_VERIFY_12 || c == CDB_WRITE_VERIFY_16;
 }
 
-/* Everything that will come has come and is on the medium. */
+/* Everything that will come has come and is on the medium. What XDWRITEREAD returns then is known too: as
+ * much as came. */
 void write_check_end(struct scsi_reactor *r, struct scsi_task *task)
 {
-    if (task->spans_out == 0 && (task->out_ended || task->received >= task_out_limit(task)))
-        task_good(r, task);
+    if (task->spans_out > 0 || (!task->out_ended && task->received < task_out_limit(task)))
+        return;
+    if (is_xor(task))
+        task->in_len = task->next_in;
+    task_good(r, task);
 }
 
 /* Its memory is free again: the transport may bring more. */
-static void span_consumed(struct scsi_reactor *r, struct scsi_task *task, struct scsi_span *span)
+void span_consumed(struct scsi_reactor *r, struct scsi_task *task, struct scsi_span *span)
 {
     task->out_done += span->data.len;
     task->spans_out--;
@@ -86,6 +90,10 @@ void write_span(struct scsi_reactor *r, struct scsi_task *task, struct scsi_span
     task->spans_out++;
     if (span->data.len == 0) {
         span_consumed(r, task, span);
+        return;
+    }
+    if (is_xor(task)) {
+        xor_span(r, task, span);
         return;
     }
     if (!is_write(task)) {

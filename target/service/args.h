@@ -8,7 +8,8 @@
 
 #include "target/service/outcome.h"
 
-#define ARGS_MAX 256u /* options on one command line */
+#define ARGS_MAX            256u /* options on one command line */
+#define ARGS_POSITIONAL_MAX 40u
 
 struct args_option {
     const char *name;  /* "--size"; NULL ends a table */
@@ -21,7 +22,7 @@ struct args {
         const char *name, *value; /* borrowed from argv and the table; value NULL: a flag */
     } given[ARGS_MAX];
     unsigned given_count;
-    const char *positional[8];
+    const char *positional[ARGS_POSITIONAL_MAX];
     unsigned positional_count;
     bool help;
 };

@@ -186,7 +186,9 @@ static bool target_create(struct change *c)
                               reason);
     if (config_target(c->root, normal))
         return outcome_refuse(c->o, "target %s already exists", normal);
-    json_t *target = json_pack("{s:s, s:[], s:[], s:[]}", "name", normal, "luns", "users", "acls"), *lun;
+    json_t *target = json_pack("{s:s, s:[], s:[], s:[], s:[]}", "name", normal, "luns", "users", "acls",
+                               "redirects"),
+           *lun;
     if (!target || json_array_append_new(json_object_get(c->root, "targets"), target) != 0)
         return no_memory(c);
     if (alias[0] && !set_text(c, target, "alias", alias))
@@ -369,6 +371,142 @@ static bool acl_remove(struct change *c)
     return json_array_remove(acls, index) == 0;
 }
 
+/* ---- limits ---- */
+
+/* `values`: members to set; null takes one away. */
+static bool target_set(struct change *c)
+{
+    json_t *target = need_target(c), *limits = json_object_get(target, "limits"), *value;
+    const char *key;
+    if (!target)
+        return false;
+    if (!limits) {
+        limits = json_object();
+        if (!limits || json_object_set_new(target, "limits", limits) != 0)
+            return no_memory(c);
+    }
+    json_object_foreach(json_object_get(c->params, "values"), key, value)
+    {
+        if (json_is_null(value))
+            json_object_del(limits, key);
+        else if (json_object_set(limits, key, value) != 0)
+            return no_memory(c);
+    }
+    if (json_object_size(limits) == 0)
+        json_object_del(target, "limits");
+    return true;
+}
+
+/* ---- redirection ---- */
+
+static json_t *redirect_find(const json_t *redirects, uint64_t group, size_t *index)
+{
+    for (*index = 0; *index < json_array_size(redirects); ++*index)
+        if (config_number(json_array_get(redirects, *index), "group", 0) == group)
+            return json_array_get(redirects, *index);
+    return NULL;
+}
+
+static bool redirect_set(struct change *c)
+{
+    json_t *target = need_target(c), *redirects = json_object_get(target, "redirects");
+    uint64_t group = config_number(c->params, "group", 0);
+    const char *address = param_text(c, "address");
+    struct name_address parsed;
+    size_t index;
+    if (!target)
+        return false;
+    if (!name_address_parse(address, strlen(address), &parsed))
+        return outcome_refuse(c->o, "\"%s\" is no address such as 192.0.2.1:3260, [2001:db8::1] or HOST:PORT",
+                              address);
+    if (parsed.has_tag)
+        return outcome_refuse(c->o, "a redirect names no portal group tag (RFC 7143 13.8): leave out \"%s\"",
+                              strrchr(address, ','));
+    json_t *redirect = json_object();
+    if (!redirect || !set_text(c, redirect, "address", address)) {
+        json_decref(redirect);
+        return false;
+    }
+    if (group)
+        json_object_set_new(redirect, "group", json_integer((json_int_t)group));
+    if (json_is_true(json_object_get(c->params, "permanent")))
+        json_object_set_new(redirect, "permanent", json_true());
+    bool known = redirect_find(redirects, group, &index) != NULL;
+    return (known ? json_array_set_new(redirects, index, redirect)
+                  : json_array_append_new(redirects, redirect)) == 0 ||
+           no_memory(c);
+}
+
+/* One group's, or all. */
+static bool redirect_clear(struct change *c)
+{
+    json_t *target = need_target(c), *redirects = json_object_get(target, "redirects");
+    uint64_t group = config_number(c->params, "group", 0);
+    size_t index;
+    if (!target)
+        return false;
+    if (json_array_size(redirects) == 0)
+        return outcome_refuse(c->o, "%s is not redirected", config_text(target, "name"));
+    if (!group)
+        return json_array_clear(redirects) == 0;
+    if (!redirect_find(redirects, group, &index))
+        return outcome_refuse(c->o, "%s has no redirect for portal group %" PRIu64,
+                              config_text(target, "name"), group);
+    return json_array_remove(redirects, index) == 0;
+}
+
+/* ---- rules for initiators ---- */
+
+static json_t *rule_find(struct change *c, char pattern[NAME_CAP], size_t *index)
+{
+    const char *name = param_text(c, "initiator"), *reason = NULL;
+    if (!name_pattern_normalize(name, strlen(name), pattern, &reason)) {
+        outcome_refuse(c->o, "\"%s\" is no initiator name or pattern: %s", name, reason);
+        return NULL;
+    }
+    return config_find(json_object_get(c->root, "initiators"), "initiator", pattern, index);
+}
+
+static bool initiator_set(struct change *c)
+{
+    char pattern[NAME_CAP];
+    size_t index;
+    static const char *const times[] = {"nop_interval", "nop_timeout"};
+    json_t *rules = json_object_get(c->root, "initiators");
+    bool known = rule_find(c, pattern, &index) != NULL;
+    json_t *rule = c->o->code == OUTCOME_OK ? json_object() : NULL;
+    if (!rule || !set_text(c, rule, "initiator", pattern)) {
+        json_decref(rule);
+        return false;
+    }
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++)
+        if (param_text(c, times[i])[0] && !set_text(c, rule, times[i], param_text(c, times[i]))) {
+            json_decref(rule);
+            return false;
+        }
+    json_t *reset = json_object_get(c->params, "target_reset");
+    if (json_is_boolean(reset) && json_object_set(rule, "target_reset", reset) != 0) {
+        json_decref(rule);
+        return no_memory(c);
+    }
+    if (json_object_size(rule) < 2) {
+        json_decref(rule);
+        return outcome_refuse(
+            c->o, "say what is different for %s: --nop-interval, --nop-timeout or --target-reset", pattern);
+    }
+    return (known ? json_array_set_new(rules, index, rule) : json_array_append_new(rules, rule)) == 0 ||
+           no_memory(c);
+}
+
+static bool initiator_remove(struct change *c)
+{
+    char pattern[NAME_CAP];
+    size_t index;
+    if (!rule_find(c, pattern, &index))
+        return c->o->code == OUTCOME_OK ? outcome_refuse(c->o, "there is no rule for %s", pattern) : false;
+    return json_array_remove(json_object_get(c->root, "initiators"), index) == 0;
+}
+
 /* ---- the table ---- */
 
 static const struct {
@@ -386,6 +524,11 @@ static const struct {
     {"user.remove", user_remove},
     {"acl.add", acl_add},
     {"acl.remove", acl_remove},
+    {"target.set", target_set},
+    {"redirect.set", redirect_set},
+    {"redirect.clear", redirect_clear},
+    {"initiator.set", initiator_set},
+    {"initiator.remove", initiator_remove},
 };
 
 static size_t find(const char *method)

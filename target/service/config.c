@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/units.h"
 #include "common/io/io.h"
 #include "common/iscsi/name.h"
 #include "target/iscsi/config.h"
+#include "target/service/limits.h"
 #include "target/store/store.h"
 
 /* ---- checks of single values: NULL when fine, else what is wrong ---- */
@@ -122,6 +124,34 @@ static const char *check_group(const json_t *value, char *why)
     return why;
 }
 
+static const char *check_redirect_address(const json_t *value, char *why)
+{
+    struct name_address address;
+    if (!name_address_parse(json_string_value(value), json_string_length(value), &address))
+        snprintf(why, WHY_LEN, "\"%.200s\" is no HOST[:PORT]", json_string_value(value));
+    else if (address.has_tag) /* R7143-13.8-03 */
+        snprintf(why, WHY_LEN, "a redirect names no portal group tag: \"%.200s\"", json_string_value(value));
+    else if (json_string_length(value) > 255)
+        return "longer than 255 bytes";
+    else
+        return NULL;
+    return why;
+}
+
+static const char *check_duration(const json_t *value, char *why)
+{
+    uint64_t ns;
+    if (units_parse_duration(json_string_value(value), &ns) == 0)
+        return NULL;
+    snprintf(why, WHY_LEN, "\"%.200s\" is no duration such as 250ms, 30s or 5m", json_string_value(value));
+    return why;
+}
+
+static const char *check_limits(const json_t *value, char *why)
+{
+    return limits_check(value, why, WHY_LEN);
+}
+
 static const char *check_advertise(const json_t *value, char *why)
 {
     struct name_address address;
@@ -169,12 +199,27 @@ static const struct field_def acl_fields[] = {
     {"net", JSON_STRING, false, check_net, NULL, NULL},
 };
 OBJECT(acl);
+static const struct field_def redirect_fields[] = {
+    {"address", JSON_STRING, true, check_redirect_address, NULL, NULL},
+    {"group", JSON_INTEGER, false, check_group, NULL, NULL},
+    {"permanent", JSON_TRUE, false, NULL, NULL, NULL},
+};
+OBJECT(redirect);
+static const struct field_def initiator_fields[] = {
+    {"initiator", JSON_STRING, true, check_pattern, NULL, NULL},
+    {"nop_interval", JSON_STRING, false, check_duration, NULL, NULL},
+    {"nop_timeout", JSON_STRING, false, check_duration, NULL, NULL},
+    {"target_reset", JSON_TRUE, false, NULL, NULL, NULL},
+};
+OBJECT(initiator);
 static const struct field_def target_fields[] = {
     {"name", JSON_STRING, true, check_target_name, NULL, NULL},
     {"alias", JSON_STRING, false, check_alias, NULL, NULL},
     {"luns", JSON_ARRAY, false, NULL, &lun_def, "lun"},
     {"users", JSON_ARRAY, false, NULL, &user_def, "name"},
     {"acls", JSON_ARRAY, false, NULL, &acl_def, NULL},
+    {"limits", JSON_OBJECT, false, check_limits, NULL, NULL},
+    {"redirects", JSON_ARRAY, false, NULL, &redirect_def, "group"},
 };
 OBJECT(target);
 static const struct field_def portal_fields[] = {
@@ -188,6 +233,7 @@ static const struct field_def root_fields[] = {
     {"targets", JSON_ARRAY, false, NULL, &target_def, "name"},
     {"portals", JSON_ARRAY, false, NULL, &portal_def, "address"},
     {"discovery_users", JSON_ARRAY, false, NULL, &user_def, "name"},
+    {"initiators", JSON_ARRAY, false, NULL, &initiator_def, "initiator"},
 };
 OBJECT(root);
 
@@ -200,6 +246,8 @@ static const char *type_text(json_type type)
         return "a number";
     case JSON_ARRAY:
         return "a list";
+    case JSON_TRUE:
+        return "true or false";
     default:
         return "an object";
     }
@@ -218,8 +266,10 @@ static bool check_unique(const json_t *array, const char *key, const char *path,
     {
         for (k = 0; k < i; k++) {
             const json_t *b = json_object_get(json_array_get(array, k), key);
-            if (!json_equal(json_object_get(a, key), b))
+            if (json_object_get(a, key) != b && !json_equal(json_object_get(a, key), b))
                 continue;
+            if (!b)
+                return outcome_refuse(o, "%s[%zu]: there is one without %s already", path, i, key);
             if (json_is_string(b))
                 return outcome_refuse(o, "%s[%zu]: %s \"%s\" already exists", path, i, key,
                                       json_string_value(b));
@@ -255,7 +305,7 @@ static bool check_field(json_t *object, const struct field_def *field, const cha
         return outcome_fail(o, "out of memory");
     if (!value)
         return true;
-    if (json_typeof(value) != field->type)
+    if (json_typeof(value) != field->type && !(field->type == JSON_TRUE && json_is_false(value)))
         return outcome_refuse(o, "%s: must be %s", at, type_text(field->type));
     if (field->type == JSON_ARRAY)
         return check_array(value, field, at, o);
@@ -360,8 +410,8 @@ bool config_check(json_t *root, struct outcome *o)
 
 json_t *config_empty(void)
 {
-    return json_pack("{s:i, s:[], s:[], s:[]}", "schema_version", CONFIG_SCHEMA_VERSION, "targets", "portals",
-                     "discovery_users");
+    return json_pack("{s:i, s:[], s:[], s:[], s:[]}", "schema_version", CONFIG_SCHEMA_VERSION, "targets",
+                     "portals", "discovery_users", "initiators");
 }
 
 json_t *config_parse(const char *text, size_t len, const char *file, struct outcome *o)

@@ -4,9 +4,12 @@
  *   { "schema_version": 1,
  *     "targets": [ { "name", "alias", "luns": [ { "lun", "spec", "serial", "naa" } ],
  *                    "users": [ { "name", "secret", "mutual_name", "mutual_secret" } ],
- *                    "acls": [ { "initiator", "net" } ] } ],
+ *                    "acls": [ { "initiator", "net" } ],
+ *                    "redirects": [ { "address", "group", "permanent" } ],
+ *                    "limits": { "max_connections", ... as in limits.h } } ],
  *     "portals": [ { "address", "group", "advertise" } ],
- *     "discovery_users": [ as users ] }
+ *     "discovery_users": [ as users ],
+ *     "initiators": [ { "initiator", "nop_interval", "nop_timeout", "target_reset" } ] }
  *
  * One table (config.c) names every key with its type and check. Unknown keys are errors: a misspelt "acls"
  * must not open a target to everybody. A `file:` path that does not begin with / is relative to the state

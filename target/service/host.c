@@ -2,6 +2,7 @@
 #include "target/service/host.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "common/base/err.h"
 #include "target/service/host_internal.h"
@@ -130,6 +131,13 @@ bool host_reactor_lu_forget(struct host_reactor *r, struct scsi_lu *lu)
         return false;
     scsi_lu_forget(&r->engine.scsi, lu);
     return true;
+}
+
+bool host_reactor_session_notify(struct host_reactor *r, uint64_t id, uint8_t code, const char *text)
+{
+    bool found = tgt_session_notify(&r->engine, id, code, text, (uint32_t)strlen(text));
+    reactor_kick(r);
+    return found;
 }
 
 bool host_reactor_session_drop(struct host_reactor *r, uint64_t id)

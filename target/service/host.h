@@ -47,6 +47,8 @@ int host_reactor_lu_resized(struct host_reactor *r, struct scsi_lu *lu);
 bool host_reactor_lu_forget(struct host_reactor *r, struct scsi_lu *lu);
 
 bool host_reactor_session_drop(struct host_reactor *r, uint64_t id);
+/* tgt_session_notify. */
+bool host_reactor_session_notify(struct host_reactor *r, uint64_t id, uint8_t code, const char *text);
 /* Stops: listeners close, sessions are told and end. `now` drops them. Returns how many sessions there were.
  */
 uint32_t host_reactor_stop(struct host_reactor *r, bool now);

@@ -284,6 +284,27 @@ bool live_session_drop(struct live *live, uint64_t id)
     return arg.found;
 }
 
+struct notifying {
+    uint64_t id;
+    uint8_t code;
+    const char *text;
+    bool found;
+};
+
+static void do_notify(struct host_reactor *r, void *arg)
+{
+    struct notifying *n = arg;
+    n->found |= host_reactor_session_notify(r, n->id, n->code, n->text);
+}
+
+bool live_session_notify(struct live *live, uint64_t id, uint8_t code, const char *text)
+{
+    struct notifying arg = {.id = id, .code = code, .text = text};
+    for (uint32_t i = 0; i < live->started && !arg.found; i++)
+        live_call(live, i, do_notify, &arg);
+    return arg.found;
+}
+
 struct stopping {
     bool now;
     uint32_t sessions;

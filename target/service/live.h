@@ -37,6 +37,8 @@ bool live_forget(struct live *live, struct scsi_lu *lu);
 int live_resize(struct live *live, struct scsi_lu *lu, uint32_t home, uint64_t size, char *why,
                 size_t why_len);
 bool live_session_drop(struct live *live, uint64_t id);
+/* Sends a vendor-specific asynchronous message; false: no such session. */
+bool live_session_notify(struct live *live, uint64_t id, uint8_t code, const char *text);
 /* Begins or hurries the stop; returns how many sessions there are. */
 uint32_t live_stop(struct live *live, bool now);
 bool live_idle(struct live *live);

@@ -48,11 +48,12 @@ static json_t *query_list(struct manager *m, const json_t *params, struct outcom
     json_array_foreach(json_object_get(m->root, "targets"), i, target)
     {
         json_array_append_new(targets,
-                              json_pack("{s:s, s:s, s:i, s:i, s:i}", "name", config_text(target, "name"),
+                              json_pack("{s:s, s:s, s:i, s:i, s:i, s:i}", "name", config_text(target, "name"),
                                         "alias", config_text(target, "alias"), "luns",
                                         (int)json_array_size(json_object_get(target, "luns")), "users",
                                         (int)json_array_size(json_object_get(target, "users")), "acls",
-                                        (int)json_array_size(json_object_get(target, "acls"))));
+                                        (int)json_array_size(json_object_get(target, "acls")), "redirects",
+                                        (int)json_array_size(json_object_get(target, "redirects"))));
     }
     return json_pack("{s:o, s:o}", "targets", targets, "discovery_users",
                      users_json(json_object_get(m->root, "discovery_users")));
@@ -68,9 +69,12 @@ static json_t *query_show(struct manager *m, const json_t *params, struct outcom
     json_t *luns = json_array(), *lun;
     size_t i;
     json_array_foreach(json_object_get(target, "luns"), i, lun) json_array_append_new(luns, lun_json(lun));
-    return json_pack("{s:s, s:s, s:o, s:o, s:O}", "name", config_text(target, "name"), "alias",
+    json_t *limits = json_object_get(target, "limits");
+    return json_pack("{s:s, s:s, s:o, s:o, s:O, s:O, s:o}", "name", config_text(target, "name"), "alias",
                      config_text(target, "alias"), "luns", luns, "users",
-                     users_json(json_object_get(target, "users")), "acls", json_object_get(target, "acls"));
+                     users_json(json_object_get(target, "users")), "acls", json_object_get(target, "acls"),
+                     "redirects", json_object_get(target, "redirects"), "limits",
+                     limits ? json_incref(limits) : json_object());
 }
 
 static json_t *query_portals(struct manager *m, const json_t *params, struct outcome *o)
@@ -80,6 +84,13 @@ static json_t *query_portals(struct manager *m, const json_t *params, struct out
     return json_pack("{s:o}", "portals",
                      m->portals ? portals_json(m->portals)
                                 : json_deep_copy(json_object_get(m->root, "portals")));
+}
+
+static json_t *query_initiators(struct manager *m, const json_t *params, struct outcome *o)
+{
+    (void)params;
+    (void)o;
+    return json_pack("{s:O}", "initiators", json_object_get(m->root, "initiators"));
 }
 
 /* ---- sessions ---- */
@@ -99,6 +110,8 @@ static json_t *session_json(const struct tgt_session_info *s)
         uint64_t value;
     } numbers[] = {
         {"connections", s->connections},
+        {"max_connections", s->max_connections},
+        {"protocol_level", s->protocol_level},
         {"error_recovery_level", s->error_recovery_level},
         {"max_recv_data_segment_length", s->max_recv},
         {"peer_max_recv_data_segment_length", s->peer_max_recv},
@@ -113,6 +126,7 @@ static json_t *session_json(const struct tgt_session_info *s)
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         json_object_set_new(out, numbers[i].key, json_integer((json_int_t)numbers[i].value));
+    json_object_set_new(out, "task_reporting", json_string(s->task_reporting));
     json_object_set_new(out, "header_digest", json_boolean(s->header_digest));
     json_object_set_new(out, "data_digest", json_boolean(s->data_digest));
     json_object_set_new(out, "initial_r2t", json_boolean(s->initial_r2t));
@@ -158,6 +172,19 @@ static json_t *query_session_drop(struct manager *m, const json_t *params, struc
         return NULL;
     }
     return json_object();
+}
+
+static json_t *query_session_notify(struct manager *m, const json_t *params, struct outcome *o)
+{
+    uint64_t id = config_number(params, "id", 0), code = config_number(params, "code", 0);
+    const char *text = config_text(params, "text");
+    if (!need_service(m, o))
+        return NULL;
+    if (code > UINT8_MAX || strlen(text) > TGT_NOTE_MAX)
+        outcome_refuse(o, "the code is at most 255 and the text has at most %u bytes", TGT_NOTE_MAX);
+    else if (!live_session_notify(m->live, id, (uint8_t)code, text))
+        outcome_refuse(o, "there is no session %" PRIu64 " that can be told", id);
+    return o->code == OUTCOME_OK ? json_object() : NULL;
 }
 
 /* ---- status ---- */
@@ -243,8 +270,14 @@ static const struct {
     const char *method;
     json_t *(*answer)(struct manager *m, const json_t *params, struct outcome *o);
 } queries[] = {
-    {"target.list", query_list},      {"target.show", query_show},          {"portal.list", query_portals},
-    {"session.list", query_sessions}, {"session.drop", query_session_drop}, {"status", query_status},
+    {"target.list", query_list},
+    {"target.show", query_show},
+    {"portal.list", query_portals},
+    {"session.list", query_sessions},
+    {"session.drop", query_session_drop},
+    {"status", query_status},
+    {"session.notify", query_session_notify},
+    {"initiator.list", query_initiators},
 };
 
 static size_t find(const char *method)

@@ -19,8 +19,9 @@
 #include "target/service/manager.h"
 #include "target/service/verbs.h"
 
-#define STOP_NS      UINT64_C(10000000000) /* how long sessions may take to end */
-#define DROP_NS      UINT64_C(5000000000)  /* and how long after they have been dropped */
+#define STOP_NS UINT64_C(10000000000) /* how long sessions may take to end, once logouts are not waited for  \
+                                       */
+#define DROP_NS      UINT64_C(5000000000) /* and how long after they have been dropped */
 #define STOP_POLL_MS 10
 #define TIDY_MS      1000
 #define MEMORY_MAX                                                                                           \
@@ -310,10 +311,10 @@ static bool stop_sessions(struct service *s, uint32_t *closed)
         struct pollfd fd = {.fd = s->signals, .events = POLLIN};
         bool hurry = poll(&fd, 1, STOP_POLL_MS) > 0 && signals_pending(s) > 0;
         uint64_t now = env_now(env);
-        if (!dropped && (hurry || now - begun > STOP_NS)) {
+        if (!dropped && (hurry || now - begun > s->tuning.limits.stop_wait_ns + STOP_NS)) {
             if (!hurry)
                 log_warn("stop", "sessions did not end within %llu s: dropping them",
-                         (unsigned long long)(STOP_NS / 1000000000u));
+                         (unsigned long long)((s->tuning.limits.stop_wait_ns + STOP_NS) / 1000000000u));
             dropped = now;
             live_stop(s->live, true);
         } else if (dropped && now - dropped > DROP_NS) {

@@ -14,12 +14,29 @@ void show_list(const json_t *answer, FILE *out)
     json_array_foreach(targets, i, target)
     {
         uint64_t luns = config_number(target, "luns", 0);
-        fprintf(out, "%s  %" PRIu64 " LUN%s%s%s\n", config_text(target, "name"), luns, luns == 1 ? "" : "s",
+        fprintf(out, "%s  %" PRIu64 " LUN%s%s%s%s\n", config_text(target, "name"), luns, luns == 1 ? "" : "s",
                 config_number(target, "users", 0) ? ", CHAP" : "",
-                config_number(target, "acls", 0) ? ", access rules" : "");
+                config_number(target, "acls", 0) ? ", access rules" : "",
+                config_number(target, "redirects", 0) ? ", redirected" : "");
     }
     if (json_array_size(targets) == 0)
         fprintf(out, "no targets\n");
+}
+
+static void show_value(const char *key, const json_t *value, FILE *out)
+{
+    char name[40];
+    snprintf(name, sizeof name, "%s", key);
+    for (char *p = name; *p; p++)
+        if (*p == '_')
+            *p = '-';
+    if (json_is_integer(value))
+        fprintf(out, "  %s=%lld\n", name, (long long)json_integer_value(value));
+    else
+        fprintf(out, "  %s=%s\n", name,
+                json_is_string(value) ? json_string_value(value)
+                : json_is_true(value) ? "yes"
+                                      : "no");
 }
 
 void show_target(const json_t *answer, FILE *out)
@@ -48,9 +65,42 @@ void show_target(const json_t *answer, FILE *out)
         fprintf(out, "  admits %s%s%s\n", initiator[0] ? initiator : "any initiator", net[0] ? " from " : "",
                 net);
     }
+    json_array_foreach(json_object_get(answer, "redirects"), i, item)
+    {
+        uint64_t group = config_number(item, "group", 0);
+        fprintf(out, "  redirected %s to %s",
+                json_is_true(json_object_get(item, "permanent")) ? "for good" : "for now",
+                config_text(item, "address"));
+        if (group)
+            fprintf(out, " in portal group %" PRIu64, group);
+        fprintf(out, "\n");
+    }
+    const char *key;
+    json_object_foreach(json_object_get(answer, "limits"), key, item) show_value(key, item, out);
     if (json_array_size(json_object_get(answer, "acls")) == 0)
         fprintf(out, "  admits every initiator%s\n",
                 json_array_size(json_object_get(answer, "users")) ? " that knows a secret" : "");
+}
+
+void show_initiators(const json_t *answer, FILE *out)
+{
+    json_t *rule;
+    size_t i;
+    json_array_foreach(json_object_get(answer, "initiators"), i, rule)
+    {
+        const char *interval = config_text(rule, "nop_interval"), *timeout = config_text(rule, "nop_timeout");
+        uint64_t ns = 1;
+        if (interval[0])
+            units_parse_duration(interval, &ns);
+        fprintf(out, "%s%s%s%s%s%s\n", config_text(rule, "initiator"),
+                ns == 0       ? "  never pinged"
+                : interval[0] ? "  pinged every "
+                              : "",
+                ns == 0 ? "" : interval, timeout[0] ? "  has to answer within " : "", timeout,
+                json_is_false(json_object_get(rule, "target_reset")) ? "  may not reset the target" : "");
+    }
+    if (json_array_size(json_object_get(answer, "initiators")) == 0)
+        fprintf(out, "no rules: all initiators are treated alike\n");
 }
 
 void show_portals(const json_t *answer, FILE *out)

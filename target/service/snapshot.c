@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/units.h"
 #include "common/iscsi/name.h"
 #include "target/service/config.h"
 
@@ -85,6 +86,44 @@ static void luns_build(const struct env *env, const json_t *item, struct disks *
     target->map.count = count;
 }
 
+static void redirects_build(const struct env *env, const json_t *list, struct tgt_target *target, bool *fine)
+{
+    target->redirects = array(env, json_array_size(list), sizeof *target->redirects, fine);
+    if (!target->redirects)
+        return;
+    size_t i;
+    json_t *item;
+    json_array_foreach(list, i, item)
+    {
+        struct tgt_redirect *redirect = &target->redirects[i];
+        snprintf(redirect->address, sizeof redirect->address, "%s", config_text(item, "address"));
+        redirect->group = (uint16_t)config_number(item, "group", TGT_GROUP_ANY);
+        redirect->permanent = json_is_true(json_object_get(item, "permanent"));
+    }
+    target->redirect_count = (uint32_t)json_array_size(list);
+}
+
+static struct tgt_rule *rules_build(const struct env *env, const json_t *list, uint32_t *count, bool *fine)
+{
+    struct tgt_rule *rules = array(env, json_array_size(list), sizeof *rules, fine);
+    if (!rules)
+        return NULL;
+    size_t i;
+    json_t *item;
+    json_array_foreach(list, i, item)
+    {
+        struct tgt_rule *rule = &rules[i];
+        const char *name = config_text(item, "initiator"), *interval = config_text(item, "nop_interval"),
+                   *timeout = config_text(item, "nop_timeout");
+        name_pattern_normalize(name, strlen(name), rule->initiator, NULL);
+        rule->has_interval = interval[0] && units_parse_duration(interval, &rule->nop_interval_ns) == 0;
+        rule->no_target_reset = json_is_false(json_object_get(item, "target_reset"));
+        rule->has_timeout = timeout[0] && units_parse_duration(timeout, &rule->nop_timeout_ns) == 0;
+    }
+    *count = (uint32_t)json_array_size(list);
+    return rules;
+}
+
 static void target_build(const struct env *env, const json_t *item, struct disks *disks,
                          const struct tuning *tuning, struct tgt_target *target, bool *fine)
 {
@@ -92,6 +131,8 @@ static void target_build(const struct env *env, const json_t *item, struct disks
     name_normalize(name, strlen(name), NAME_STRICT, target->name, NULL);
     snprintf(target->alias, sizeof target->alias, "%s", config_text(item, "alias"));
     target->keys = tuning->keys;
+    limits_apply(json_object_get(item, "limits"), &target->keys);
+    redirects_build(env, json_object_get(item, "redirects"), target, fine);
     target->users = users_build(env, json_object_get(item, "users"), &target->user_count, fine);
     acls_build(env, json_object_get(item, "acls"), target, fine);
     luns_build(env, item, disks, target, fine);
@@ -121,6 +162,7 @@ bool snapshot_build(const struct env *env, const json_t *root, struct disks *dis
     }
     config->discovery_users =
         users_build(env, json_object_get(root, "discovery_users"), &config->discovery_user_count, &fine);
+    config->rules = rules_build(env, json_object_get(root, "initiators"), &config->rule_count, &fine);
     uint32_t count = portals ? portals_count(portals) : 0;
     config->portals = array(env, count, sizeof *config->portals, &fine);
     if (config->portals)

@@ -9,8 +9,9 @@
 #include <unistd.h>
 
 #include "common/base/units.h"
-#include "target/service/state.h"
 #include "target/service/config.h"
+#include "target/service/limits.h"
+#include "target/service/state.h"
 
 /* ---- arguments ---- */
 
@@ -322,6 +323,75 @@ static bool run_acl_remove(const struct args *args, struct outcome *o)
     return run_acl(args, "acl.remove", o);
 }
 
+/* ---- limits, redirection, rules ---- */
+
+static bool run_set(const struct args *args, struct outcome *o)
+{
+    json_t *values = json_object();
+    for (unsigned i = 1; i < args->positional_count; i++)
+        if (!limits_set(values, args->positional[i], o)) {
+            json_decref(values);
+            return false;
+        }
+    return change(args, "target.set",
+                  json_pack("{s:s, s:o}", "target", args->positional[0], "values", values), o);
+}
+
+/* --group N as a member of params; taken over. */
+static json_t *with_group(const struct args *args, json_t *params, struct outcome *o)
+{
+    uint64_t group = 0;
+    bool fine = args_number(args, "--group", 1, 65535, &group, o);
+    if (fine && group)
+        json_object_set_new(params, "group", json_integer((json_int_t)group));
+    if (fine)
+        return params;
+    json_decref(params);
+    return NULL;
+}
+
+static bool run_redirect_set(const struct args *args, struct outcome *o)
+{
+    json_t *params = with_group(args,
+                                json_pack("{s:s, s:s, s:b}", "target", args->positional[0], "address",
+                                          args->positional[1], "permanent", args_flag(args, "--permanent")),
+                                o);
+    return o->code == OUTCOME_OK && change(args, "redirect.set", params, o);
+}
+
+static bool run_redirect_clear(const struct args *args, struct outcome *o)
+{
+    json_t *params = with_group(args, json_pack("{s:s}", "target", args->positional[0]), o);
+    return o->code == OUTCOME_OK && change(args, "redirect.clear", params, o);
+}
+
+static bool run_initiator_set(const struct args *args, struct outcome *o)
+{
+    const char *interval = args_value(args, "--nop-interval"), *timeout = args_value(args, "--nop-timeout");
+    uint64_t ignored;
+    bool reset = true;
+    if (interval && strcmp(interval, "never") == 0)
+        interval = "0";
+    if ((interval && strcmp(interval, "0") != 0 && !args_duration(args, "--nop-interval", &ignored, o)) ||
+        !args_duration(args, "--nop-timeout", &ignored, o) || !args_yes_no(args, "--target-reset", &reset, o))
+        return false;
+    json_t *params = json_pack("{s:s, s:s*, s:s*}", "initiator", args->positional[0], "nop_interval",
+                               interval, "nop_timeout", timeout);
+    if (args_flag(args, "--target-reset"))
+        json_object_set_new(params, "target_reset", json_boolean(reset));
+    return change(args, "initiator.set", params, o);
+}
+
+static bool run_initiator_remove(const struct args *args, struct outcome *o)
+{
+    return change(args, "initiator.remove", json_pack("{s:s}", "initiator", args->positional[0]), o);
+}
+
+static bool run_initiator_list(const struct args *args, struct outcome *o)
+{
+    return query(args, "initiator.list", json_object(), show_initiators, o);
+}
+
 /* ---- the service ---- */
 
 static bool run_session_list(const struct args *args, struct outcome *o)
@@ -336,6 +406,20 @@ static bool run_session_drop(const struct args *args, struct outcome *o)
         return outcome_refuse(o, "\"%s\" is no session number (session list shows them)",
                               args->positional[0]);
     return change(args, "session.drop", json_pack("{s:I}", "id", (json_int_t)id), o);
+}
+
+static bool run_session_notify(const struct args *args, struct outcome *o)
+{
+    uint64_t id, code = 0;
+    if (units_parse_u64(args->positional[0], 1, INT64_MAX, &id) != 0)
+        return outcome_refuse(o, "\"%s\" is no session number (session list shows them)",
+                              args->positional[0]);
+    if (!args_number(args, "--code", 0, 255, &code, o))
+        return false;
+    return change(args, "session.notify",
+                  json_pack("{s:I, s:I, s:s*}", "id", (json_int_t)id, "code", (json_int_t)code, "text",
+                            args->positional_count > 1 ? args->positional[1] : NULL),
+                  o);
 }
 
 static bool run_status(const struct args *args, struct outcome *o)
@@ -379,6 +463,13 @@ OPTIONS(user_set_options, {"--secret-file", "FILE", "read the secret from a file
         {"--weak", NULL, "allow a secret of fewer than 12 bytes"},
         {"--discovery", NULL, "for discovery instead of a target: user set --discovery NAME"});
 OPTIONS(user_remove_options, {"--discovery", NULL, "a discovery user: user remove --discovery NAME"});
+OPTIONS(redirect_options, {"--group", "TAG", "only logins through portals of this group"},
+        {"--permanent", NULL, "the target has moved for good: initiators may remember it"});
+OPTIONS(group_options, {"--group", "TAG", "only the redirect of this portal group"});
+OPTIONS(initiator_options, {"--nop-interval", "TIME|never", "ping them this often when they are silent"},
+        {"--nop-timeout", "TIME", "how long they may take to answer"},
+        {"--target-reset", "yes|no", "whether they may reset the whole target (default yes)"});
+OPTIONS(notify_options, {"--code", "N", "AsyncVCode, 0 to 255 (default 0)"});
 OPTIONS(acl_options, {"--initiator", "NAME", "initiator name or pattern with *"},
         {"--net", "CIDR", "network, for example 10.0.0.0/8"});
 
@@ -402,8 +493,21 @@ static const struct verb verbs[] = {
     {"acl add", "IQN", 1, 1, "admit initiators; all conditions of a rule must hold, one rule suffices",
      acl_options, run_acl_add},
     {"acl remove", "IQN", 1, 1, "remove the rule with exactly these conditions", acl_options, run_acl_remove},
+    {"set", "IQN NAME=VALUE...", 2, ARGS_POSITIONAL_MAX,
+     "limit what is negotiated with a target, from the next login on; VALUE default takes a limit away",
+     plain_options, run_set},
+    {"redirect set", "IQN ADDRESS[:PORT]", 2, 2, "send logins to another address", redirect_options,
+     run_redirect_set},
+    {"redirect clear", "IQN", 1, 1, "serve the target here again", group_options, run_redirect_clear},
+    {"initiator set", "NAME", 1, 1,
+     "treat initiators of this name or pattern differently; the first rule counts", initiator_options,
+     run_initiator_set},
+    {"initiator remove", "NAME", 1, 1, "remove the rule", plain_options, run_initiator_remove},
+    {"initiator list", "", 0, 0, "list the rules", json_options, run_initiator_list},
     {"session list", "", 0, 0, "list sessions", json_options, run_session_list},
     {"session drop", "ID", 1, 1, "end a session", plain_options, run_session_drop},
+    {"session notify", "ID [TEXT]", 1, 2, "send an initiator a vendor-specific message", notify_options,
+     run_session_notify},
     {"status", "", 0, 0, "show what the service is doing", json_options, run_status},
 };
 #define VERB_COUNT (sizeof verbs / sizeof verbs[0])
@@ -423,6 +527,8 @@ static void print_verb_help(const struct verb *verb, FILE *out)
 {
     fprintf(out, "usage: lunette-target %s%s%s [options]\n%s\n\n", verb->words, verb->arguments[0] ? " " : "",
             verb->arguments, verb->help);
+    if (verb->run == run_set)
+        limits_help(out);
     args_print_options(verb->options, out);
 }
 

@@ -39,6 +39,7 @@ bool verbs_secret(const struct args *args, const char *name, const char *file_na
 void show_list(const json_t *answer, FILE *out);
 void show_target(const json_t *answer, FILE *out);
 void show_portals(const json_t *answer, FILE *out);
+void show_initiators(const json_t *answer, FILE *out);
 void show_sessions(const json_t *answer, FILE *out);
 void show_status(const json_t *answer, FILE *out);
 

@@ -108,6 +108,17 @@ def logout(code):
     return check
 
 
+def logout_failed(code):
+    """A logout that fails gives the connection up (RFC 7143 8.1.2, T17)."""
+    def check(raw):
+        answer = raw.recv()
+        assert answer.opcode == 0x26 and answer.header[2] == code, answer
+        with pytest.raises(Closed):
+            raw.recv()
+
+    return check
+
+
 def either(*checks):
     """Several answers are right; the first PDU decides which."""
     return checks
@@ -544,7 +555,7 @@ def logout_of_an_unknown_connection(raw):
     raw.send(bhs(0x06, 0x80 | 1, itt=raw.next_itt(), rest=struct.pack(">HH", 77, 0) + raw.sns(True), immediate=True))
 
 
-@case(logout(2))
+@case(logout_failed(2))
 def logout_for_recovery_at_level_zero(raw):
     raw.login()
     raw.send(bhs(0x06, 0x80 | 2, itt=raw.next_itt(), rest=struct.pack(">HH", 0, 0) + raw.sns(True), immediate=True))

@@ -680,6 +680,11 @@ static void supported_opcodes_match_what_is_executed(void **state)
     in(CDB_BUILD(CDB_REPORT_TMFS, cdb, {CDB_F_ALLOC, 16}), 16);
     assert_int_equal(cmd.got, 4);
     assert_int_equal(buffer[0], 0xda);
+    assert_int_equal(buffer[1], 0);
+    nexus.protocol_level = 2; /* RFC 7144's functions exist there */
+    in(CDB_BUILD(CDB_REPORT_TMFS, cdb, {CDB_F_ALLOC, 16}), 16);
+    assert_int_equal(buffer[0], 0xde);
+    assert_int_equal(buffer[1], 0x07);
 }
 
 static void request_sense_returns_and_clears_a_unit_attention(void **state)

@@ -177,6 +177,7 @@ static void abort_task_set_leaves_other_nexuses_alone(void **state)
         assert_good(&cmds[2]);
     }
     PROVES("R7143-4.2.3.2-01", "target");
+    PROVES("R7143-4.2.3.2-02", "target"); /* the task set is the nexus's: TST=001b */
 }
 
 static void lun_reset_reaches_every_reactor_and_waits_for_all(void **state)
@@ -213,6 +214,10 @@ static void resets_of_the_target_reset_each_lu(void **state)
     assert_true(tmf_over(&tmf));
     start_read(0, &one, SCSI_SIMPLE);
     assert_sense(&cmds[0], SENSE_UNIT_ATTENTION, ASC_RESET_FUNCTION);
+    static const uint8_t off[24] = {0, 0, 0, 0, 0x08, 0x12}; /* no write cache: goes with the reset */
+    rig_do(&rig, &cmds[0], &one, cdb, CDB_BUILD(CDB_MODE_SELECT_6, cdb, {CDB_F_PF, 1}, {CDB_F_PARAM_LEN, 24}),
+           NULL, 0, off, sizeof off);
+    assert_good(&cmds[0]);
     tmf = tmf_of(SCSI_TMF_TARGET_COLD_RESET, &two, 0);
     run_tmf(&tmf);
     assert_true(tmf_over(&tmf));
@@ -220,6 +225,11 @@ static void resets_of_the_target_reset_each_lu(void **state)
     assert_sense(&cmds[0], SENSE_UNIT_ATTENTION, ASC_POWER_ON_RESET);
     start_read(0, &one, SCSI_SIMPLE);
     assert_good(&cmds[0]);
+    start(0, &one, SCSI_SIMPLE,
+          CDB_BUILD(CDB_MODE_SENSE_6, cdb, {CDB_F_DBD, 1}, {CDB_F_PAGE_CODE, 8}, {CDB_F_ALLOC, 24}), 24, 0);
+    assert_good(&cmds[0]);
+    assert_int_equal(data[4 + 2] & 0x04, 0x04);
+    PROVES("R7143-E.2-01", "target");
 }
 
 static void unknown_luns_and_functions_are_told_apart(void **state)

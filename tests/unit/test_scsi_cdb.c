@@ -30,7 +30,8 @@ static void fields_lie_inside_and_never_overlap(void **state)
                 taken[b] |= mine[b];
             }
         }
-        assert_int_equal(taken[def->len - 1], 0xff); /* CONTROL ends every CDB */
+        /* CONTROL ends every CDB, and is byte 1 of those of variable length */
+        assert_int_equal(taken[def->opcode == CDB_VARIABLE ? 1 : def->len - 1], 0xff);
     }
 }
 
@@ -39,7 +40,10 @@ static void lengths_follow_the_group_of_the_opcode(void **state)
     (void)state;
     static const uint8_t group_len[8] = {6, 10, 10, 0, 16, 12, 0, 0};
     for (unsigned i = 0; i < CDB_COMMAND_COUNT; i++)
-        assert_int_equal(cdb_defs[i].len, group_len[cdb_defs[i].opcode >> 5]);
+        if (cdb_defs[i].opcode == CDB_VARIABLE)
+            assert_true(cdb_defs[i].len > CDB_LEN_FIXED && cdb_defs[i].len % 4 == 0);
+        else
+            assert_int_equal(cdb_defs[i].len, group_len[cdb_defs[i].opcode >> 5]);
 }
 
 static void every_command_is_found_by_its_bytes(void **state)
@@ -49,6 +53,11 @@ static void every_command_is_found_by_its_bytes(void **state)
     for (unsigned opcode = 0; opcode < 256; opcode++) {
         for (unsigned action = 0; action < 32; action++) {
             uint8_t cdb[16] = {(uint8_t)opcode, (uint8_t)action};
+            if (opcode == CDB_VARIABLE) {
+                cdb[1] = 0;
+                cdb[9] = (uint8_t)action;
+            }
+            assert_int_equal(cdb_service_action(cdb, 16), action);
             const struct cdb_def *def = cdb_find(cdb, 16, NULL);
             bool listed = false;
             for (unsigned i = 0; i < CDB_COMMAND_COUNT; i++)
@@ -71,14 +80,14 @@ static void every_field_survives_encoding(void **state)
             uint64_t max = scsi_field_max(&f->place);
             const uint64_t values[] = {0, 1, max / 2, max - 1, max};
             for (size_t v = 0; v < 5; v++) {
-                uint8_t ones[16], zeros[16] = {0};
+                uint8_t ones[CDB_LEN_MAX], zeros[CDB_LEN_MAX] = {0};
                 memset(ones, 0xff, sizeof ones);
                 assert_true(cdb_set(def, ones, f->id, values[v]));
                 assert_true(cdb_set(def, zeros, f->id, values[v]));
                 assert_int_equal(cdb_get(def, ones, f->id), values[v]);
                 assert_int_equal(cdb_get(def, zeros, f->id), values[v]);
             }
-            uint8_t cdb[16] = {0};
+            uint8_t cdb[CDB_LEN_MAX] = {0};
             if (f->place.bits < 64)
                 assert_false(cdb_set(def, cdb, f->id, max + 1));
         }
@@ -104,6 +113,59 @@ static void known_images(void **state)
     assert_int_equal(CDB_BUILD(CDB_READ_CAPACITY_16, cdb, {CDB_F_ALLOC, 32}), 16);
     assert_memory_equal(cdb, capacity, 16);
     assert_int_equal(CDB_BUILD(CDB_READ_6, cdb, {CDB_F_LBA, 0x200000}), 0); /* too wide */
+}
+
+/* Every bit of every CDB: a field's, the opcode's, or reserved; the check finds exactly the last kind. */
+static void each_reserved_bit_is_found_where_it_is(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < CDB_COMMAND_COUNT; i++) {
+        const struct cdb_def *def = &cdb_defs[i];
+        uint8_t legal[CDB_LEN_MAX] = {0xff};
+        for (uint8_t k = 0; k < def->field_count; k++) {
+            uint8_t mine[CDB_LEN_MAX] = {0};
+            scsi_field_put(mine, &def->fields[k].place, UINT64_MAX);
+            for (unsigned b = 0; b < CDB_LEN_MAX; b++)
+                legal[b] |= mine[b];
+        }
+        for (unsigned at = 0; at < def->len * 8u; at++) {
+            uint8_t cdb[CDB_LEN_MAX] = {0}, mask = (uint8_t)(0x80 >> at % 8);
+            uint16_t byte;
+            uint8_t bit;
+            cdb[at / 8] = mask;
+            bool reserved = cdb_reserved_bit(def, cdb, &byte, &bit);
+            assert_int_equal(reserved, !(legal[at / 8] & mask));
+            if (reserved)
+                assert_true(byte == at / 8 && bit == 7 - at % 8);
+        }
+    }
+}
+
+static void a_variable_length_cdb(void **state)
+{
+    (void)state;
+    uint8_t cdb[CDB_LEN_MAX], usage[CDB_LEN_MAX];
+    const uint8_t image[32] = {0x7f, 0, 0, 0, 0, 0, 0, 0x18, 0, 7, 0x0c, 0, 0, 0, 0, 1,
+                               0,    0, 0, 2, 0, 0, 0, 0,    0, 0, 0,    0, 0, 0, 1, 4};
+    assert_int_equal(CDB_BUILD(CDB_XDWRITEREAD_32, cdb, {CDB_F_LBA, 0x100000002}, {CDB_F_COUNT, 260},
+                               {CDB_F_FUA, 1}, {CDB_F_DISABLE_WRITE, 1}),
+                     32);
+    assert_memory_equal(cdb, image, 32);
+    bool known;
+    assert_ptr_equal(cdb_find(cdb, 32, &known), &cdb_defs[CDB_XDWRITEREAD_32]);
+    assert_null(cdb_find(cdb, 9, &known)); /* cut before the service action */
+    assert_true(known);
+    const uint8_t map[32] = {0x7f, 4,    0,    0,    0, 0, 0, 0xff, 0, 7, 0xfd, 0, 0xff, 0xff, 0xff, 0xff,
+                             0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0,    0, 0, 0,    0, 0xff, 0xff, 0xff, 0xff};
+    cdb_usage(&cdb_defs[CDB_XDWRITEREAD_32], usage);
+    assert_memory_equal(usage, map, 32);
+    char text[200];
+    cdb_describe(cdb, 32, text, sizeof text);
+    assert_string_equal(text, "XDWRITEREAD(32), FUA 1, DISABLE WRITE 1, LOGICAL BLOCK ADDRESS 4294967298, "
+                              "NUMBER OF BLOCKS 260");
+    cdb[9] = 4;
+    cdb_describe(cdb, 32, text, sizeof text);
+    assert_string_equal(text, "XDWRITE(32)");
 }
 
 static void usage_maps_and_reserved_bits(void **state)
@@ -162,6 +224,8 @@ int main(void)
         cmocka_unit_test(every_command_is_found_by_its_bytes),
         cmocka_unit_test(every_field_survives_encoding),
         cmocka_unit_test(known_images),
+        cmocka_unit_test(each_reserved_bit_is_found_where_it_is),
+        cmocka_unit_test(a_variable_length_cdb),
         cmocka_unit_test(usage_maps_and_reserved_bits),
         cmocka_unit_test(luns_in_all_addressing_methods),
     };

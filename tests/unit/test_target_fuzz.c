@@ -1,6 +1,8 @@
 /* Structure-aware fuzzing of the target engine, seeded: two clients log in properly, then send PDUs of every
  * kind whose fields are mostly right and sometimes not, over a store that answers late, with arrivals cut at
- * random. Method: the engine's asserts and the sanitizers judge; afterwards a fresh client must be served. */
+ * random. Every other seed recovers: levels 1 and 2, connections of one session, transports that break,
+ * SNACKs and reassignments of tags that exist. Method: the engine's asserts and the sanitizers judge;
+ * afterwards a fresh client must be served. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +15,7 @@ static struct world w;
 static struct client clients[2];
 static uint8_t payload[300000];
 static uint32_t last_ttt[2], last_itt[2];
+static uint32_t level; /* of recovery, in this world */
 
 static uint32_t rnd(uint32_t n)
 {
@@ -33,6 +36,16 @@ static void listen_to(uint32_t who)
         }
         if (pdu_opcode(r->bhs) == PDU_OP_text_response || pdu_opcode(r->bhs) == PDU_OP_nop_in)
             last_ttt[who] = be32_get(r->bhs + 20);
+        if (pdu_opcode(r->bhs) == PDU_OP_data_in) {
+            struct pdu_data_in in;
+            pdu_data_in_decode(r->bhs, &in);
+            if (in.acknowledge)
+                last_ttt[who] = in.ttt;
+            if (in.has_status)
+                c->exp_stat_sn = in.stat_sn + 1;
+        } else if (pdu_opcode(r->bhs) != PDU_OP_r2t && pdu_opcode(r->bhs) != PDU_OP_nop_in && rnd(3)) {
+            c->exp_stat_sn = be32_get(r->bhs + 24) + 1;
+        }
     }
     if (c->in_pos == c->in_len)
         c->in_pos = c->in_len = 0;
@@ -55,7 +68,22 @@ static void connect_client(uint32_t who)
         client_unstick(&clients[!who]);
         listen_to(!who);
     }
+    uint16_t tsih = c->tsih;
+    uint8_t isid = c->isid[5];
     client_init(c, &w);
+    if (level && rnd(3)) { /* its own session again, or the other's */
+        struct client *other = &clients[!who];
+        bool own = rnd(2);
+        c->tsih = own ? tsih : other->tsih;
+        c->isid[5] = own ? isid : other->isid[5];
+        c->cid = (uint16_t)(1 + rnd(3));
+        c->cmd_sn = other->cmd_sn;
+        struct pdu_login_response rsp = client_login_step(
+            c, 1, rnd(8) ? 3 : -1, NAMES "\nSessionType=Normal\nMaxRecvDataSegmentLength=2048");
+        c->exp_stat_sn = rsp.stat_sn + 1;
+        w.delay = rnd(2);
+        return;
+    }
     c->isid[5] = (uint8_t)(1 + rnd(2)); /* sometimes each other's: reinstatement */
     if (c->isid[5] != clients[!who].isid[5] || clients[!who].closed)
         c->cmd_sn = rnd(8) ? 10 : 0xfffffff0u + rnd(16);
@@ -63,7 +91,9 @@ static void connect_client(uint32_t who)
         client_discovery(c);
         c->header_digest = c->data_digest = false;
     } else {
-        client_login(c, keys[rnd(5)]);
+        char text[300];
+        snprintf(text, sizeof text, "ErrorRecoveryLevel=%u\nMaxConnections=4\n%s", level, keys[rnd(5)]);
+        client_login(c, text);
     }
     c->cut = rnd(3) ? 0 : 1 + rnd(2000);
     c->cut_random = rnd(2);
@@ -129,6 +159,10 @@ static uint32_t build(struct client *c, uint32_t who, uint32_t kind, uint8_t *bh
         pdu_task_management_request_init(&p);
         p.immediate = (uint8_t)rnd(2);
         p.function = (uint8_t)(rnd(20) ? 1 + rnd(5) : rnd(128));
+        if (level == 2 && rnd(2)) {
+            p.function = 8;
+            p.exp_data_sn = rnd(3);
+        }
         p.lun = (uint64_t)rnd(3) << 48;
         p.itt = c->itt++;
         p.referenced_task_tag = rnd(2) ? last_itt[who] : c->itt - rnd(6);
@@ -169,6 +203,11 @@ static uint32_t build(struct client *c, uint32_t who, uint32_t kind, uint8_t *bh
         struct pdu_snack_request p;
         pdu_snack_request_init(&p);
         p.type = (uint8_t)rnd(4);
+        p.itt = rnd(4) ? last_itt[who] : c->itt - rnd(6);
+        p.ttt = rnd(2) ? last_ttt[who] : 5;
+        p.exp_stat_sn = c->exp_stat_sn;
+        p.beg_run = rnd(2) ? 0 : p.type == 1 ? c->exp_stat_sn + rnd(3) : rnd(4);
+        p.run_length = rnd(2) ? 0 : rnd(4);
         pdu_snack_request_encode(&p, bhs);
         return 0;
     }
@@ -233,6 +272,10 @@ static void random_pdus_harm_nobody(void **state)
         w.config->targets[0].keys.initial_r2t = false;
         w.config->targets[0].keys.max_outstanding_r2t = 4;
         w.config->targets[0].keys.max_recv_data_segment_length = 65536;
+        /* a world that is short of buffers has none to keep */
+        level = seed % 2 && seed % 3 != 1 ? 1 + (uint32_t)seed / 2 % 2 : 0;
+        w.config->targets[0].keys.error_recovery_level = 2;
+        w.config->targets[0].keys.max_connections = 4;
         world_start(&w);
         for (uint32_t i = 0; i < 2; i++) {
             client_init(&clients[i], &w);
@@ -258,7 +301,7 @@ static void random_pdus_harm_nobody(void **state)
                 if (!clients[who].stuck)
                     client_unstick(&clients[who]);
             }
-            if (rnd(400) == 0 && !clients[who].closed) {
+            if (rnd(level ? 60 : 400) == 0 && !clients[who].closed) {
                 tgt_conn_lost(clients[who].conn, ERR_RESET);
                 world_pump(&w);
             }
@@ -267,6 +310,9 @@ static void random_pdus_harm_nobody(void **state)
         }
         w.delay = false;
         world_release(&w);
+        for (uint32_t i = 0; i < 2; i++) /* whoever takes no bytes holds buffers */
+            if (clients[i].stuck)
+                client_unstick(&clients[i]);
         struct client fresh;
         client_init(&fresh, &w);
         fresh.isid[5] = 9;

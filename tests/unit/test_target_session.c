@@ -467,7 +467,6 @@ static void logout_closes_what_it_names(void **state)
     (void)state;
     login();
     assert_int_equal(logout(1, 55, true).response, 1);
-    assert_int_equal(logout(2, 1, true).response, 2);
     assert_false(c.closed);
     assert_int_equal(logout(0, 0, true).response, 0);
     assert_true(c.closed);
@@ -475,9 +474,17 @@ static void logout_closes_what_it_names(void **state)
     client_fini(&c);
     client_init(&c, &w);
     login();
+    assert_int_equal(logout(2, 1, true).response, 2); /* a failed logout: the connection is given up */
+    assert_true(c.closed);
+    assert_int_equal(w.r.transitions[TGT_T17], 1);
+    assert_int_equal(w.downs, 2);
+    client_fini(&c);
+    client_init(&c, &w);
+    login();
     assert_int_equal(logout(1, 1, true).response, 0);
     assert_true(c.closed);
-    assert_int_equal(w.downs, 2);
+    assert_int_equal(w.downs, 3);
+    PROVES("R7143-8.1.2-19", "target");
     PROVES("R7143-11.15.1-01", "target");
     PROVES("R7143-11.15.1-02", "target");
     PROVES("R7143-11.15.1-03", "target");
@@ -878,7 +885,14 @@ static void stop_asks_for_logout_and_lets_commands_end(void **state)
     w.delay = false;
     world_release(&w);
     client_expect(&c, PDU_OP_data_in);
+    assert_false(c.closed); /* time to log out */
+    world_pass(&w, 2900000000);
+    assert_false(c.closed);
+    world_pass(&w, 200000000);
+    pdu_async_message_decode(client_expect(&c, PDU_OP_async_message)->bhs, &async);
+    assert_int_equal(async.async_event, 3);
     assert_true(c.closed);
+    PROVES("R7143-11.9.1-06", "target");
     PROVES("R7143-11.9-01", "target");
     PROVES("R7143-11.9.1-01", "target");
     PROVES("R7143-11.9.1-05", "target");
