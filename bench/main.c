@@ -26,6 +26,8 @@ static const char usage[] =
     "  --part K/N       work on part K (from 0) of N equal parts of the LUN, for several processes at once\n"
     "  --io NAME        uring, epoll or auto\n"
     "  --data-digest, --header-digest   ask for CRC32C\n"
+    "  --connections N  connections of each session (1)\n"
+    "  --recovery-level N   highest ErrorRecoveryLevel to offer (2)\n"
     "The LUN's content is overwritten. Exit status: 0 all good, 1 errors or wrong data, 2 wrong usage.\n";
 
 enum {
@@ -42,6 +44,8 @@ enum {
     OPT_IO,
     OPT_DATA_DIGEST,
     OPT_HEADER_DIGEST,
+    OPT_CONNECTIONS,
+    OPT_RECOVERY_LEVEL,
     OPT_HELP
 };
 
@@ -58,6 +62,8 @@ static const struct option long_options[] = {{"sessions", required_argument, NUL
                                              {"io", required_argument, NULL, OPT_IO},
                                              {"data-digest", no_argument, NULL, OPT_DATA_DIGEST},
                                              {"header-digest", no_argument, NULL, OPT_HEADER_DIGEST},
+                                             {"connections", required_argument, NULL, OPT_CONNECTIONS},
+                                             {"recovery-level", required_argument, NULL, OPT_RECOVERY_LEVEL},
                                              {"help", no_argument, NULL, OPT_HELP},
                                              {NULL, 0, NULL, 0}};
 
@@ -140,6 +146,12 @@ static void bench_option(struct bench *b, int opt, const char *name, const char 
     case OPT_HEADER_DIGEST:
         b->client.session.keys.header_digest = (struct key_choices){1, {KEY_DIGEST_CRC32C}};
         break;
+    case OPT_CONNECTIONS:
+        b->client.connections = (uint32_t)bench_number(name, value, 1, LNT_CONNECTIONS_MAX);
+        break;
+    case OPT_RECOVERY_LEVEL:
+        b->client.session.keys.error_recovery_level = (uint32_t)bench_number(name, value, 0, 2);
+        break;
     case OPT_HELP:
         fputs(usage, stdout);
         exit(0);
@@ -156,9 +168,11 @@ static void bench_print(const struct work_result *r)
     printf("{\"commands\":%" PRIu64 ",\"reads\":%" PRIu64 ",\"writes\":%" PRIu64
            ",\"seconds\":%.3f,\"iops\":%.0f,"
            "\"mib_per_second\":%.1f,\"errors\":%" PRIu64 ",\"mismatches\":%" PRIu64 ",\"reconnects\":%" PRIu64
-           "}\n",
+           ",\"recovery_level\":%u,\"max_connections\":%u,\"connections_lost\":%" PRIu64
+           ",\"reissued\":%" PRIu64 ",\"recovered_connections\":%" PRIu64 ",\"reassigns\":%" PRIu64 "}\n",
            r->commands, r->reads, r->writes, seconds, (double)r->commands / seconds,
-           (double)r->bytes / seconds / 1048576.0, r->errors, r->mismatches, r->reconnects);
+           (double)r->bytes / seconds / 1048576.0, r->errors, r->mismatches, r->reconnects, r->recovery_level,
+           r->max_connections, r->connections_lost, r->reissued, r->recovered_connections, r->reassigns);
     if (r->first_problem[0])
         fprintf(stderr, "lunette-bench: first problem: %s\n", r->first_problem);
 }

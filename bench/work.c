@@ -206,7 +206,13 @@ static int work_session_init(struct work *w, struct work_session *s, uint32_t in
 static void work_session_fini(struct work *w, struct work_session *s)
 {
     if (s->client) {
+        struct lnt_counters counters;
+        lnt_client_counters(s->client, &counters);
         w->result->reconnects += lnt_client_reconnects(s->client);
+        w->result->connections_lost += counters.connections_lost;
+        w->result->reissued += counters.reissued;
+        w->result->recovered_connections += counters.recovery.recovered_connections;
+        w->result->reassigns += counters.recovery.reassigns;
         lnt_client_close(s->client, work_closed, s);
         while (!s->closed)
             io_run(w->io, UINT64_MAX);
@@ -288,6 +294,11 @@ int work_run(const struct env *env, struct io *io, const struct lnt_url *url,
     if (!w.sessions)
         return ERR_NOMEM;
     err = work_start(&w, url, client, why, why_len);
+    const struct key_params *params = err ? NULL : lnt_client_params(w.sessions[0].client);
+    if (params) {
+        result->recovery_level = params->error_recovery_level;
+        result->max_connections = params->max_connections;
+    }
     w.started_ns = io_now(io);
     for (uint32_t i = 0; !err && i < options->sessions; i++)
         for (uint32_t d = 0; d < options->depth && !work_over(&w); d++)

@@ -28,6 +28,9 @@ struct work_result {
     uint64_t errors;     /* commands that did not end GOOD */
     uint64_t mismatches; /* reads whose data was not what the last write left */
     uint64_t elapsed_ns;
+    uint32_t recovery_level, max_connections;  /* that the first session was granted */
+    uint64_t connections_lost, reissued;       /* all sessions; reissued: commands, after a new login */
+    uint64_t recovered_connections, reassigns; /* recovery within sessions */
     char first_problem[256];
 };
 

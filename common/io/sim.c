@@ -248,6 +248,8 @@ static void sim_channel_set(struct sim_io *self, struct sim_channel *channel)
 static void sim_channel_run(struct sim_io *self, struct sim_channel *channel)
 {
     struct sim_world *world = self->world;
+    if (!channel->head)
+        return; /* a post made while another one ran has been run along with it */
     do {
         struct io_post *post = channel->head;
         channel->head = post->next;

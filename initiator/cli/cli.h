@@ -43,7 +43,8 @@ enum cli_verb_bit {
     CLI_VERB_VERIFY = 128,
     CLI_VERB_PING = 256,
     CLI_VERB_SCSI = 512,
-    CLI_VERB_ALL = 1023
+    CLI_VERB_TMF = 1024,
+    CLI_VERB_ALL = 2047
 };
 
 struct cli {
@@ -57,7 +58,9 @@ struct cli {
     enum io_kind io_kind;
     enum log_level log_level;
     uint32_t depth; /* commands in flight */
-    bool help, version;
+    bool help, version, verbose;
+    uint64_t tap_connections;                         /* counts for options.tap, which all clients share */
+    struct key_override overrides[KEY_OVERRIDES_MAX]; /* --key; pointers into argv */
     bool json, all, hex, fua;
     bool has_vpd, has_lba, has_blocks;
     uint8_t vpd;
@@ -70,6 +73,7 @@ struct cli {
 
 int cli_misuse(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* returns CLI_MISUSE */
 int cli_failed(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* returns CLI_FAILED */
+void cli_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* nothing is wrong */
 
 /* ---- options.c ---- */
 
@@ -98,8 +102,8 @@ int cli_url(const struct cli *cli, const char *text, enum cli_url_need need, str
 
 /* A client that is logged in. 0 or CLI_FAILED after a message; then *out is untouched. */
 int cli_connect(struct cli *cli, const struct lnt_url *url, struct lnt_client **out);
-/* Logs out and frees; NULL is fine. */
-void cli_disconnect(struct lnt_client *client);
+/* Logs out and frees, with --verbose after telling what was done to keep the session up; NULL is fine. */
+void cli_disconnect(struct cli *cli, struct lnt_client *client);
 /* cli_connect and lnt_disk_probe. */
 int cli_open_disk(struct cli *cli, const struct lnt_url *url, struct lnt_client **client,
                   struct lnt_disk *disk);
@@ -141,5 +145,6 @@ int verb_copy(struct cli *cli);
 int verb_verify(struct cli *cli);
 int verb_ping(struct cli *cli);
 int verb_scsi(struct cli *cli);
+int verb_tmf(struct cli *cli);
 
 #endif

@@ -64,6 +64,46 @@ const char *cli_reason(const struct lnt_client *client, int err, char *buf, size
     return buf;
 }
 
+/* With --verbose: what happens to sessions, as it happens. */
+static void tell_event(void *arg, const struct lnt_event *event)
+{
+    const struct lnt_client *client = arg;
+    if (event->kind == LNT_EVENT_CONNECTION_UP || event->kind == LNT_EVENT_CONNECTION_LOST)
+        cli_note("%s (%u up)", event->text, lnt_client_connections(client));
+    else if (event->lun >= 0)
+        cli_note("LUN %d: %s", event->lun, event->text);
+    else
+        cli_note("%s", event->text);
+}
+
+static void tell_parameters(const struct lnt_client *client)
+{
+    const struct key_params *p = lnt_client_params(client);
+    if (p)
+        cli_note("logged in: ErrorRecoveryLevel=%u MaxConnections=%u HeaderDigest=%s DataDigest=%s "
+                 "TaskReporting=%s",
+                 p->error_recovery_level, p->max_connections, key_digest_text(p->header_digest),
+                 key_digest_text(p->data_digest), key_task_reporting_text(p->task_reporting));
+}
+
+static void tell_counters(const struct lnt_client *client)
+{
+    struct lnt_counters n;
+    lnt_client_counters(client, &n);
+    const struct ini_counters *r = &n.recovery;
+    cli_note("sessions=%llu connections_lost=%llu commands_reissued=%llu redirects=%llu "
+             "connections_recovered=%llu "
+             "tasks_reassigned=%llu commands_retried=%llu digest_errors=%llu recovery_r2ts=%llu "
+             "snacks=%llu,%llu,%llu,%llu",
+             (unsigned long long)n.sessions, (unsigned long long)n.connections_lost,
+             (unsigned long long)n.reissued, (unsigned long long)n.redirects,
+             (unsigned long long)r->recovered_connections, (unsigned long long)r->reassigns,
+             (unsigned long long)r->retries, (unsigned long long)r->digest_errors,
+             (unsigned long long)r->recovery_r2ts, (unsigned long long)r->snacks[0],
+             (unsigned long long)r->snacks[1], (unsigned long long)r->snacks[2],
+             (unsigned long long)r->snacks[3]);
+}
+
 int cli_connect(struct cli *cli, const struct lnt_url *url, struct lnt_client **out)
 {
     struct lnt_client *client;
@@ -71,24 +111,30 @@ int cli_connect(struct cli *cli, const struct lnt_url *url, struct lnt_client **
     int err = lnt_client_new(cli->env, cli->io, url, &cli->options, &client);
     if (err)
         return cli_failed("%s", err_text(err));
+    if (cli->verbose)
+        lnt_client_set_event(client, tell_event, client);
     err = lnt_open(client);
     if (err) {
         const char *words = cli_reason(client, err, why, sizeof(why));
         /* Most of the library's words name the portal themselves. */
         int code =
             strstr(words, url->portal) ? cli_failed("%s", words) : cli_failed("%s: %s", url->portal, words);
-        cli_disconnect(client);
+        cli_disconnect(cli, client);
         return code;
     }
+    if (cli->verbose)
+        tell_parameters(client);
     *out = client;
     return 0;
 }
 
-void cli_disconnect(struct lnt_client *client)
+void cli_disconnect(struct cli *cli, struct lnt_client *client)
 {
     if (!client)
         return;
     lnt_close(client);
+    if (cli->verbose)
+        tell_counters(client);
     lnt_client_free(client);
 }
 
@@ -103,7 +149,7 @@ int cli_open_disk(struct cli *cli, const struct lnt_url *url, struct lnt_client 
     if (!err)
         return 0;
     code = cli_failed("%s LUN %d: %s", url->target, url->lun, cli_reason(*client, err, why, sizeof(why)));
-    cli_disconnect(*client);
+    cli_disconnect(cli, *client);
     *client = NULL;
     return code;
 }

@@ -1,7 +1,13 @@
 /* `copy`: source to destination, several chunks at once. Each slot goes round: take a chunk, read it, write
  * it (or zero it when there is nothing but zeros in it). Chunks never overlap, so their order does not
  * matter. What does not fill a block of the destination at its end is merged into that block when all else is
- * done. */
+ * done, and last the destination's cache is flushed.
+ *
+ * A write that was answered is on stable media only after the flush. When a new session with the destination
+ * was needed in between, the target may have been away, and what its cache held may be gone. Then the copy
+ * goes on with check passes: each chunk is read from both sides and written again where they differ, and the
+ * cache is flushed. A chunk that is equal once a flush has succeeded is durable, whatever happens later: so
+ * one check pass without differences, or one without a new session, is the last. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,15 +22,17 @@
 #define HOLE_LEN      (64u << 20) /* bytes: of a hole, what one slot takes */
 #define TICK_NS       UINT64_C(100000000)
 #define DRAIN_NS      UINT64_C(2000000000) /* how long an interrupted copy waits for what is out */
+#define CHECKS_MAX    16u                  /* passes, each of which found the target away and data missing */
 
-enum slot_state { SLOT_IDLE, SLOT_READING, SLOT_WRITING };
+enum slot_state { SLOT_IDLE, SLOT_READING, SLOT_COMPARING, SLOT_WRITING };
 
 struct copy;
 
 struct slot {
     struct copy *copy;
     enum slot_state state;
-    uint8_t *buf; /* chunk_len bytes, within copy->buffers */
+    uint8_t *buf;   /* chunk_len bytes, within copy->buffers */
+    uint8_t *check; /* the same for what the destination has, within copy->check_buffers */
     uint64_t offset, len;
     struct place_op op;
 };
@@ -42,7 +50,10 @@ struct copy {
     uint32_t busy;
     bool stop; /* no new chunks: failure or interrupt */
     struct slot *slots;
-    uint8_t *buffers;
+    uint8_t *buffers;       /* owned */
+    uint8_t *check_buffers; /* owned; NULL before the first check pass */
+    uint32_t checks;        /* check passes begun; 0: the first pass, which writes all */
+    uint64_t rewritten;     /* chunks of this check pass */
 };
 
 static void slot_go(struct slot *slot);
@@ -64,6 +75,11 @@ static uint64_t round_down(uint64_t n, uint32_t unit)
 static void find_data(struct copy *copy)
 {
     uint64_t start, end;
+    if (copy->checks) { /* holes must be holes on the other side: all is looked at */
+        copy->data_start = copy->next;
+        copy->data_end = copy->size;
+        return;
+    }
     if (!place_next_data(&copy->source, copy->next, &start, &end) || start >= copy->size) {
         copy->data_start = copy->data_end = copy->size;
         return;
@@ -97,6 +113,38 @@ static void chunk_done(struct copy *copy, const struct slot *slot)
 
 /* ---- slots ---- */
 
+/* The chunk is in slot->buf: on to the destination with it. False: nothing needs to be done. */
+static bool slot_write(struct slot *slot)
+{
+    struct copy *copy = slot->copy;
+    bool zero = is_zero(slot->buf, slot->len);
+    slot->state = SLOT_WRITING;
+    if (!zero) {
+        place_write(&copy->destination, &slot->op, slot->buf, slot->offset, (uint32_t)slot->len);
+        return true;
+    }
+    copy->skipped += copy->checks ? 0 : slot->len;
+    return place_zero(&copy->destination, &slot->op, slot->offset, slot->len);
+}
+
+/* What follows the step that has ended. False: the chunk is done. */
+static bool slot_next_step(struct slot *slot)
+{
+    struct copy *copy = slot->copy;
+    if (slot->state == SLOT_READING && copy->checks) {
+        slot->state = SLOT_COMPARING;
+        place_read(&copy->destination, &slot->op, slot->check, slot->offset, (uint32_t)slot->len);
+        return true;
+    }
+    if (slot->state == SLOT_COMPARING) {
+        if (memcmp(slot->buf, slot->check, (size_t)slot->len) == 0)
+            return false;
+        copy->rewritten++;
+        return slot_write(slot);
+    }
+    return slot->state == SLOT_READING && slot_write(slot);
+}
+
 static void slot_done(struct place_op *op)
 {
     struct slot *slot = op->owner;
@@ -107,18 +155,8 @@ static void slot_done(struct place_op *op)
         copy->busy--;
         return;
     }
-    if (slot->state == SLOT_READING) {
-        if (!is_zero(slot->buf, slot->len)) {
-            slot->state = SLOT_WRITING;
-            place_write(&copy->destination, &slot->op, slot->buf, slot->offset, (uint32_t)slot->len);
-            return;
-        }
-        copy->skipped += slot->len;
-        if (place_zero(&copy->destination, &slot->op, slot->offset, slot->len)) {
-            slot->state = SLOT_WRITING;
-            return;
-        }
-    }
+    if (slot_next_step(slot))
+        return;
     chunk_done(copy, slot);
     slot->state = SLOT_IDLE;
     copy->busy--;
@@ -192,6 +230,22 @@ static void choose_chunk(struct copy *copy)
     copy->size = copy->source.size - copy->tail_len;
 }
 
+/* The next pass compares. Its buffers come only now: hardly any copy needs them. */
+static int begin_check(struct copy *copy)
+{
+    uint32_t depth = copy->cli->depth;
+    if (!copy->check_buffers)
+        copy->check_buffers = aligned_alloc(4096, round_down((uint64_t)depth * copy->chunk_len + 4095, 4096));
+    if (!copy->check_buffers)
+        return cli_failed("out of memory");
+    for (uint32_t i = 0; i < depth; i++)
+        copy->slots[i].check = copy->check_buffers + (size_t)i * copy->chunk_len;
+    copy->checks++;
+    copy->next = copy->data_start = copy->data_end = 0;
+    copy->done = copy->rewritten = 0;
+    return 0;
+}
+
 /* Runs until all chunks are done, or the interrupt has been served. False: interrupted with operations still
  * out. */
 static bool run_slots(struct copy *copy)
@@ -245,13 +299,9 @@ static void summary(const struct copy *copy, uint64_t ns)
            units_format_size(copy->skipped, skipped, sizeof(skipped)));
 }
 
-static int run_copy(struct copy *copy)
+/* All chunks, the tail and the flush: once. 0, or the exit code after a message. */
+static int run_pass(struct copy *copy)
 {
-    uint64_t started_ns = io_now(copy->cli->io);
-    choose_chunk(copy);
-    int code = slots_new(copy);
-    if (code)
-        return code;
     if (!run_slots(copy)) {
         /* Operations that do not end would hold us: the process's end takes the connection down. */
         fflush(stdout);
@@ -269,7 +319,30 @@ static int run_copy(struct copy *copy)
     /* The destination's words first: when both fail, they say what is incomplete. */
     if (copy->destination.why[0] || copy->source.why[0])
         return cli_failed("%s", copy->destination.why[0] ? copy->destination.why : copy->source.why);
-    code = place_sync(&copy->destination);
+    return place_sync(&copy->destination);
+}
+
+static uint64_t destination_sessions(const struct copy *copy)
+{
+    return copy->destination.is_lun ? lnt_client_reconnects(copy->destination.client) : 0;
+}
+
+static int run_copy(struct copy *copy)
+{
+    uint64_t started_ns = io_now(copy->cli->io);
+    choose_chunk(copy);
+    int code = slots_new(copy);
+    while (!code) {
+        uint64_t before = destination_sessions(copy);
+        code = run_pass(copy);
+        if (code || destination_sessions(copy) == before || (copy->checks && copy->rewritten == 0))
+            break;
+        if (copy->checks == CHECKS_MAX)
+            return cli_failed("%s keeps going away and losing what was written to it",
+                              copy->destination.name);
+        cli_note("%s was away during the copy: checking what it kept", copy->destination.name);
+        code = begin_check(copy);
+    }
     if (!code)
         summary(copy, io_now(copy->cli->io) - started_ns);
     return code;
@@ -300,5 +373,6 @@ int verb_copy(struct cli *cli)
     place_close(&copy.destination);
     free(copy.slots);
     free(copy.buffers);
+    free(copy.check_buffers);
     return code;
 }

@@ -74,7 +74,7 @@ int verb_inq(struct cli *cli)
         code = show_all(cli, client, url.lun);
     else
         code = show_page(cli, client, url.lun, cli->has_vpd ? cli->vpd : -1);
-    cli_disconnect(client);
+    cli_disconnect(cli, client);
     explicit_bzero(&url, sizeof(url));
     return code;
 }
@@ -111,7 +111,7 @@ int verb_capacity(struct cli *cli)
     if (code)
         return code;
     print_capacity(cli, &disk);
-    cli_disconnect(client);
+    cli_disconnect(cli, client);
     explicit_bzero(&url, sizeof(url));
     return CLI_DONE;
 }

@@ -90,7 +90,7 @@ static int show_target(struct cli *cli, const struct lnt_url *url, const char *a
         if (!cli->json)
             printf("%s %s\n", url->target, address);
         code = show_luns(cli, client, luns);
-        cli_disconnect(client);
+        cli_disconnect(cli, client);
     }
     if (!code)
         json_array_append_new(

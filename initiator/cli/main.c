@@ -20,7 +20,8 @@ static const struct cli_verb verbs[] = {
     {"verify", CLI_VERB_VERIFY, 2, 2, "A B", "compare two URLs or files", verb_verify},
     {"ping", CLI_VERB_PING, 1, 1, "URL|HOST[:PORT] [--count N] [--interval D]",
      "measure round trips with NOP-Out", verb_ping},
-    {"scsi", CLI_VERB_SCSI, 2, 2, "URL HEX-CDB [--in N | --out FILE]", "send any SCSI command", verb_scsi},
+    {"scsi", CLI_VERB_SCSI, 2, 2, "URL HEX-CDB [--in N] [--out FILE]", "send any SCSI command", verb_scsi},
+    {"tmf", CLI_VERB_TMF, 2, 2, "URL FUNCTION", "send a task management function", verb_tmf},
 };
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
 
@@ -54,6 +55,14 @@ int cli_failed(const char *fmt, ...)
     message(fmt, args);
     va_end(args);
     return CLI_FAILED;
+}
+
+void cli_note(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    message(fmt, args);
+    va_end(args);
 }
 
 static void usage(FILE *out)

@@ -60,6 +60,16 @@ static int take_u64(struct cli *cli, const struct option_row *row, char *value)
     return 0;
 }
 
+static int take_u32(struct cli *cli, const struct option_row *row, char *value)
+{
+    uint64_t number;
+    if (units_parse_u64(value, row->min, row->max, &number) < 0)
+        return cli_misuse("--%s is a number from %llu to %llu, not \"%s\"", row->name,
+                          (unsigned long long)row->min, (unsigned long long)row->max, value);
+    *(uint32_t *)member_at(cli, row->offset) = (uint32_t)number;
+    return 0;
+}
+
 static int take_duration(struct cli *cli, const struct option_row *row, char *value)
 {
     uint64_t ns;
@@ -91,15 +101,6 @@ static int take_blocks(struct cli *cli, const struct option_row *row, char *valu
 {
     cli->has_blocks = true;
     return take_u64(cli, row, value);
-}
-
-static int take_depth(struct cli *cli, const struct option_row *row, char *value)
-{
-    uint64_t number;
-    if (units_parse_u64(value, row->min, row->max, &number) < 0)
-        return cli_misuse("--depth is a number from 1 to 1024, not \"%s\"", value);
-    cli->depth = (uint32_t)number;
-    return 0;
 }
 
 static int take_vpd(struct cli *cli, const struct option_row *row, char *value)
@@ -187,6 +188,49 @@ static int take_digests(struct cli *cli, const struct option_row *row, char *val
     return take_list(row, value, words, 2, choices->value, &choices->count);
 }
 
+/* RFC 7143 13.23 wants RFC3720 and ResponseFence in every offer: they are put behind what the user prefers.
+ */
+static int take_task_reporting(struct cli *cli, const struct option_row *row, char *value)
+{
+    static const struct word_row words[] = {{"RFC3720", KEY_TASK_REPORTING_RFC3720},
+                                            {"ResponseFence", KEY_TASK_REPORTING_RESPONSE_FENCE},
+                                            {"FastAbort", KEY_TASK_REPORTING_FAST_ABORT}};
+    struct key_choices *choices = &cli->options.session.keys.task_reporting;
+    int code = take_list(row, value, words, 3, choices->value, &choices->count);
+    for (size_t i = 2; !code && i-- > 0;) {
+        if (!memchr(choices->value, words[i].value, choices->count))
+            choices->value[choices->count++] = words[i].value;
+    }
+    return code;
+}
+
+/* --key Name=Value replaces what we would offer, or adds to it; --key Name leaves it out. The text stays in
+ * argv. */
+static int take_key(struct cli *cli, const struct option_row *row, char *value)
+{
+    struct key_config *keys = &cli->options.session.keys;
+    char *equals = strchr(value, '=');
+    size_t len = equals ? (size_t)(equals - value) : strlen(value);
+    if (len == 0 || len >= TEXT_KEY_CAP)
+        return cli_misuse("--%s is Name=Value or Name, the name of 1 to %u characters, not \"%s\"", row->name,
+                          TEXT_KEY_CAP - 1, value);
+    if (keys->override_count == KEY_OVERRIDES_MAX)
+        return cli_misuse("--%s can be given %u times at most", row->name, KEY_OVERRIDES_MAX);
+    if (equals)
+        *equals = '\0';
+    cli->overrides[keys->override_count++] = (struct key_override){value, equals ? equals + 1 : NULL};
+    keys->overrides = cli->overrides;
+    return 0;
+}
+
+static int take_no_follow(struct cli *cli, const struct option_row *row, char *value)
+{
+    (void)row;
+    (void)value;
+    cli->options.redirects_max = 0;
+    return 0;
+}
+
 static int take_chap_algorithms(struct cli *cli, const struct option_row *row, char *value)
 {
     static const struct word_row words[] = {
@@ -233,11 +277,12 @@ static const struct option_row rows[] = {
     {"in", "FILE|N", CLI_VERB_WRITE | CLI_VERB_SCSI,
      "write: the data, - is standard input; scsi: bytes to receive", take_text, AT(in), 0, 0},
     {"fua", NULL, CLI_VERB_WRITE, "done means on stable media", take_flag, AT(fua), 0, 0},
-    {"count", "N", CLI_VERB_PING, "how many round trips (4)", take_u64, AT(count), 1, 1000000000},
+    {"count", "N", CLI_VERB_PING, "how many round trips of each connection (4)", take_u64, AT(count), 1,
+     1000000000},
     {"interval", "D", CLI_VERB_PING, "time between them (1s)", take_duration, AT(interval_ns), 0, 0},
     {"json", NULL, CLI_VERB_DISCOVER | CLI_VERB_LS | CLI_VERB_CAPACITY, "print JSON", take_flag, AT(json), 0,
      0},
-    {"depth", "N", CLI_VERB_ALL, "commands in flight, 1 to 1024 (32)", take_depth, 0, 1, 1024},
+    {"depth", "N", CLI_VERB_ALL, "commands in flight, 1 to 1024 (32)", take_u32, AT(depth), 1, 1024},
     {"user", "NAME", CLI_VERB_ALL, "log in with CHAP as NAME", take_user, AT(options.session.chap_name), 0,
      0},
     {"secret", "S", CLI_VERB_ALL, "its secret; better a file or the environment", take_secret, 0, 0, 0},
@@ -264,6 +309,23 @@ static const struct option_row rows[] = {
      AT(options.session.keys.max_burst_length), 512, SEGMENT_MAX},
     {"max-recv", "SIZE", CLI_VERB_ALL, "longest data segment we take", take_size32,
      AT(options.session.keys.max_recv_data_segment_length), 512, SEGMENT_MAX},
+    {"task-reporting", "RFC3720,ResponseFence,FastAbort", CLI_VERB_ALL, "which to offer, best first",
+     take_task_reporting, 0, 0, 0},
+    {"key", "NAME[=VALUE]", CLI_VERB_ALL, "offer this text key so, or not at all; may be given again",
+     take_key, 0, 0, 0},
+    {"connections", "N", CLI_VERB_ALL, "connections of a session, 1 to 64 (1)", take_u32,
+     AT(options.connections), 1, LNT_CONNECTIONS_MAX},
+    {"spread", NULL, CLI_VERB_ALL, "spread them over the target's portals of the same group", take_flag,
+     AT(options.spread), 0, 0},
+    {"recovery-level", "N", CLI_VERB_ALL, "highest ErrorRecoveryLevel to offer, 0 to 2 (2)", take_u32,
+     AT(options.session.keys.error_recovery_level), 0, 2},
+    {"protocol-level", "N", CLI_VERB_ALL, "iSCSIProtocolLevel to offer, 0 to 31 (1; 2 has RFC 7144)",
+     take_u32, AT(options.session.keys.iscsi_protocol_level), 0, 31},
+    {"redirects", "N", CLI_VERB_ALL, "how many redirects of a login are followed (8)", take_u32,
+     AT(options.redirects_max), 0, LNT_REDIRECTS_MAX},
+    {"no-follow", NULL, CLI_VERB_ALL, "follow no redirect", take_no_follow, 0, 0, 0},
+    /* What watches the connections (struct tap in common/capture/tap.h, set as options.tap) has its place
+       here. */
     {"io", "uring|epoll|auto", CLI_VERB_ALL, "how to reach the kernel", take_io, 0, 0, 0},
     {"timeout", "D", CLI_VERB_ALL, "longest time for a command, 0 for any", take_duration,
      AT(options.command_timeout_ns), 0, 0},
@@ -271,6 +333,8 @@ static const struct option_row rows[] = {
      AT(options.connect_timeout_ns), 0, 0},
     {"replacement-timeout", "D", CLI_VERB_ALL, "how long a cut may last before commands fail", take_duration,
      AT(options.replacement_timeout_ns), 0, 0},
+    {"verbose", NULL, CLI_VERB_ALL, "tell what happens to the session, and at the end what was recovered",
+     take_flag, AT(verbose), 0, 0},
     {"log-level", "LEVEL", CLI_VERB_ALL, "error, warn, info or debug", take_log_level, 0, 0, 0},
     {"help", NULL, CLI_VERB_ALL, "this text", take_flag, AT(help), 0, 0},
     {"version", NULL, CLI_VERB_ALL, "the version", take_flag, AT(version), 0, 0},
@@ -327,8 +391,6 @@ static int check_together(const struct cli *cli)
                           keys->max_burst_length);
     if (cli->verb->bit == CLI_VERB_INQ && cli->has_vpd && cli->all)
         return cli_misuse("inq takes --vpd or --all, not both");
-    if (cli->verb->bit == CLI_VERB_SCSI && cli->in && cli->out)
-        return cli_misuse("scsi takes --in or --out, not both");
     if (cli->verb->bit == CLI_VERB_WRITE && !cli->has_lba)
         return cli_misuse("write needs --lba N, so that nothing is overwritten by accident");
     return 0;
@@ -337,6 +399,7 @@ static int check_together(const struct cli *cli)
 int cli_options_parse(struct cli *cli, int argc, char **argv)
 {
     cli->depth = 32;
+    cli->options.tap_connections = &cli->tap_connections;
     cli->blocks = 1;
     cli->count = 4;
     cli->interval_ns = UINT64_C(1000000000);

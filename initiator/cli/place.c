@@ -135,7 +135,7 @@ bool place_same(const struct place *a, const struct place *b)
 
 void place_close(struct place *place)
 {
-    cli_disconnect(place->client);
+    cli_disconnect(place->cli, place->client);
     if (place->file != IO_NONE)
         io_file_close(place->cli->io, place->file);
     if (place->fd >= 0)

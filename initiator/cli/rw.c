@@ -96,7 +96,7 @@ int verb_read(struct cli *cli)
     if (code)
         return code;
     code = read_to_output(cli, client, &url, &disk);
-    cli_disconnect(client);
+    cli_disconnect(cli, client);
     explicit_bzero(&url, sizeof(url));
     return code;
 }
@@ -164,7 +164,7 @@ int verb_write(struct cli *cli)
         code = check_input(cli, &disk, fd);
         if (!code)
             code = write_blocks(cli, client, &url, &disk, fd, buf);
-        cli_disconnect(client);
+        cli_disconnect(cli, client);
     }
     free(buf);
     if (fd != STDIN_FILENO)

@@ -16,7 +16,7 @@
 struct scsi_request {
     uint8_t cdb[INI_CDB_MAX];
     uint16_t cdb_len;
-    uint8_t *data; /* owned */
+    uint8_t *in, *out; /* owned, SCSI_DATA_MAX + 1 bytes each */
     uint32_t in_len, out_len;
 };
 
@@ -26,7 +26,7 @@ static int read_data(struct scsi_request *r, const char *path)
     int fd = dash ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return cli_misuse("cannot open %s: %s", path, strerror(errno));
-    int64_t got = cli_read_all(fd, r->data, SCSI_DATA_MAX + 1);
+    int64_t got = cli_read_all(fd, r->out, SCSI_DATA_MAX + 1);
     int error = errno;
     if (!dash)
         close(fd);
@@ -51,8 +51,9 @@ static int prepare(const struct cli *cli, struct scsi_request *r)
     if (cli->in && units_parse_u64(cli->in, 0, SCSI_DATA_MAX, &in) < 0)
         return cli_misuse("--in is a number of bytes up to %u, not \"%s\"", SCSI_DATA_MAX, cli->in);
     r->in_len = (uint32_t)in;
-    r->data = calloc(1, SCSI_DATA_MAX + 1);
-    if (!r->data)
+    r->in = calloc(1, SCSI_DATA_MAX + 1);
+    r->out = calloc(1, SCSI_DATA_MAX + 1);
+    if (!r->in || !r->out)
         return cli_failed("out of memory");
     return cli->out ? read_data(r, cli->out) : 0;
 }
@@ -70,9 +71,15 @@ static int clear_attentions(struct lnt_client *client, int32_t lun)
                : 0; /* its status is not the user's question */
 }
 
+static void print_residual(const char *what, bool overflow, uint32_t residual)
+{
+    if (residual)
+        printf("%s%s by %u bytes\n", what, overflow ? "overflow" : "underflow", residual);
+}
+
 static int send_command(struct lnt_client *client, int32_t lun, struct scsi_request *r)
 {
-    struct io_vec in = {r->data, r->in_len}, out = {r->data, r->out_len};
+    struct io_vec in = {r->in, r->in_len}, out = {r->out, r->out_len};
     struct lnt_command command;
     char why[600];
     lnt_command_cdb(&command, lun, r->cdb, r->cdb_len, r->in_len ? &in : NULL, r->in_len,
@@ -81,9 +88,11 @@ static int send_command(struct lnt_client *client, int32_t lun, struct scsi_requ
     if (err)
         return cli_failed("%s", cli_reason(client, err, why, sizeof(why)));
     size_t got = command.scsi.in_done < r->in_len ? (size_t)command.scsi.in_done : r->in_len;
-    cli_dump(r->data, got);
-    if (command.scsi.residual)
-        printf("%s by %u bytes\n", command.scsi.overflow ? "overflow" : "underflow", command.scsi.residual);
+    cli_dump(r->in, got);
+    bool both = r->in_len && r->out_len; /* a bidirectional command has a residual each way */
+    print_residual(both ? "write " : "", command.scsi.overflow, command.scsi.residual);
+    if (both)
+        print_residual("read ", command.scsi.in_overflow, command.scsi.in_residual);
     if (command.scsi.status == SCSI_STATUS_GOOD || command.scsi.status == SCSI_STATUS_CONDITION_MET)
         return 0;
     return cli_failed("%s", lnt_command_text(&command, why, sizeof(why)));
@@ -93,7 +102,7 @@ int verb_scsi(struct cli *cli)
 {
     struct lnt_url url;
     struct lnt_client *client;
-    struct scsi_request request = {.data = NULL};
+    struct scsi_request request = {.in = NULL};
     int code = cli_url(cli, cli->operand[0], CLI_URL_LUN, &url);
     if (!code)
         code = prepare(cli, &request);
@@ -105,9 +114,10 @@ int verb_scsi(struct cli *cli)
         code = clear_attentions(client, url.lun);
         if (!code)
             code = send_command(client, url.lun, &request);
-        cli_disconnect(client);
+        cli_disconnect(cli, client);
     }
-    free(request.data);
+    free(request.in);
+    free(request.out);
     explicit_bzero(&url, sizeof(url));
     return code;
 }

@@ -1,4 +1,4 @@
-/* Session: bytes to PDUs, PDUs to their handlers, events, time, the end. */
+/* Session: its life and end, task tags, the command window, events, time. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,32 +26,24 @@ int ini_session_new(const struct env *env, struct pool *pool, struct tx_pool *tx
                     const struct ini_options *options, struct ini_session **out)
 {
     struct ini_session *s = env_alloc(env, sizeof *s);
-    char *out_text = env_alloc(env, INI_TEXT_OUT_MAX), *in_text = env_alloc(env, TEXT_SEGMENT_LEN_MAX);
-    if (!s || !out_text || !in_text) {
-        env_free(env, s);
-        env_free(env, out_text);
-        env_free(env, in_text);
+    if (!s)
         return ERR_NOMEM;
-    }
     s->env = env;
     s->pool = pool;
+    s->tx_pool = tx_pool;
     s->options = *options;
-    s->out_text = out_text;
-    s->in_text = in_text;
-    s->in_cap = TEXT_SEGMENT_LEN_MAX;
-    /* Before login our limit is the default (R7143-6.3-04); being generous costs nothing. */
-    framer_init(&s->framer, pool, POOL_CLASS_MAX);
-    tx_init(&s->tx, tx_pool);
+    list_init(&s->conns);
     list_init(&s->queue);
-    list_init(&s->inflight);
     list_init(&s->finished);
     list_init(&s->ending);
     ini_slots_init(s);
+    key_params_default(&s->params);
     s->cmd_sn = s->exp_cmd_sn = s->max_cmd_sn = 1;
-    s->last_heard_ns = env_now(env);
-    s->login_deadline_ns =
-        options->login_timeout_ns ? s->last_heard_ns + options->login_timeout_ns : UINT64_MAX;
-    ini_login_start(s);
+    s->ack_ns = s->scan_ns = UINT64_MAX;
+    for (uint32_t i = 0; i < INI_CONNECTIONS_MAX; i++) {
+        s->cleanups[i].state = INI_R3_FREE;
+        list_init(&s->cleanups[i].commands);
+    }
     *out = s;
     return 0;
 }
@@ -60,14 +52,68 @@ void ini_session_free(struct ini_session *s)
 {
     if (!s)
         return;
-    assert(s->outstanding == 0 && !s->lent && !s->receiving);
-    framer_fini(&s->framer);
-    tx_fini(&s->tx);
-    env_free(s->env, s->out_text);
-    env_free(s->env, s->in_text);
+    assert(s->outstanding == 0 && list_empty(&s->conns));
     ini_wipe(&s->options, sizeof s->options);
     const struct env *env = s->env;
     env_free(env, s);
+}
+
+/* ---- the end ---- */
+
+/* The states of what is left, by the rows of chapter 8 that fit. */
+static void ini_end_states(struct ini_session *s, bool closed)
+{
+    for (uint32_t i = 0; i < INI_CONNECTIONS_MAX; i++) {
+        struct ini_cleanup *r = &s->cleanups[i];
+        if (r->used && r->state != INI_R3_FREE)
+            ini_cleanup_move(s, r, INI_R3_FREE); /* M1 or M4: R7143-8.2.2-01 */
+    }
+    if (s->state == INI_Q3_LOGGED_IN)
+        ini_session_move(s, closed ? INI_Q1_FREE : INI_Q4_FAILED);
+    if (s->state == INI_Q4_FAILED)
+        ini_session_move(s, INI_Q1_FREE);
+}
+
+void ini_end(struct ini_session *s)
+{
+    if (s->over)
+        return;
+    s->over = true;
+    list_for_each_safe(node, &s->conns)
+    {
+        struct ini_conn *conn = list_entry(node, struct ini_conn, node);
+        if (conn->over)
+            continue;
+        /* A close of the whole session ends its other connections cleanly (T8, T13, T18): R7143-8.1.2-08 */
+        bool clean = s->logged_out || !ini_conn_up(conn);
+        if (conn->state != INI_S1_FREE)
+            ini_conn_move(conn, clean ? INI_S1_FREE : INI_S8_CLEANUP_WAIT);
+        ini_conn_over(conn);
+    }
+    ini_end_states(s, s->logged_out);
+    ini_commands_lost(s);
+}
+
+void ini_fail(struct ini_session *s, const char *reason)
+{
+    if (s->over)
+        return;
+    struct ini_conn *first = list_first(&s->conns, struct ini_conn, node);
+    if (s->state == INI_Q1_FREE && first) {
+        ini_login_failed(first, 0, 0, reason);
+        return;
+    }
+    snprintf(s->reason, sizeof s->reason, "%s", reason);
+    env_trace(s->env, TRACE_WARN, "initiator.session.failed", s->options.target_name, s->reason, 0, 0);
+    ini_end(s); /* R7143-7.7-01: what cannot be recovered costs the session */
+}
+
+void ini_abandon(struct ini_session *s, const char *reason)
+{
+    if (s->over)
+        return;
+    snprintf(s->reason, sizeof s->reason, "%s", reason);
+    ini_end(s);
 }
 
 /* ---- events ---- */
@@ -86,39 +132,17 @@ struct ini_event *ini_event_add(struct ini_session *s, enum ini_event_kind kind)
     return &e->event;
 }
 
-static void ini_end(struct ini_session *s)
+/* A connection that is finished and told of nowhere yet. */
+static struct ini_conn *ini_conn_to_close(struct ini_session *s)
 {
-    if (s->state >= INI_ENDING)
-        return;
-    s->state = INI_ENDING;
-    ini_commands_lost(s);
-}
-
-void ini_fail(struct ini_session *s, const char *reason)
-{
-    if (s->state >= INI_ENDING)
-        return;
-    if (s->state == INI_LOGIN) {
-        ini_login_failed(s, 0, 0, reason);
-        return;
+    list_for_each(node, &s->conns)
+    {
+        struct ini_conn *conn = list_entry(node, struct ini_conn, node);
+        /* When the session ends, its commands wait for the loans of all connections (ini_commands_lost). */
+        if (conn->over && conn->released && list_empty(&conn->inflight))
+            return conn;
     }
-    snprintf(s->reason, sizeof s->reason, "%s", reason);
-    env_trace(s->env, TRACE_WARN, "initiator.session.failed", s->options.target_name, s->reason, 0, 0);
-    ini_end(s);
-}
-
-void ini_login_failed(struct ini_session *s, uint8_t status_class, uint8_t detail, const char *reason)
-{
-    if (s->state >= INI_ENDING)
-        return;
-    snprintf(s->reason, sizeof s->reason, "%s", reason);
-    struct ini_event *event =
-        ini_event_add(s, status_class == 1 ? INI_EVENT_REDIRECTED : INI_EVENT_LOGIN_FAILED);
-    event->status_class = status_class;
-    event->status_detail = detail;
-    event->chap_alg = s->chap_alg;
-    event->reason = s->reason;
-    ini_end(s);
+    return NULL;
 }
 
 bool ini_next_event(struct ini_session *s, struct ini_event *out)
@@ -137,9 +161,14 @@ bool ini_next_event(struct ini_session *s, struct ini_event *out)
         s->event_count--;
         return true;
     }
-    if (s->state == INI_ENDING && !s->lent && !s->receiving && s->outstanding == 0 && !s->closed_told) {
+    struct ini_conn *conn = ini_conn_to_close(s);
+    if (conn) {
+        list_remove(&conn->node);
+        *out = (struct ini_event){.kind = INI_EVENT_CONN_CLOSED, .conn = conn};
+        return true;
+    }
+    if (s->over && list_empty(&s->conns) && s->outstanding == 0 && !s->closed_told) {
         s->closed_told = true;
-        s->state = INI_CLOSED;
         *out = (struct ini_event){.kind = INI_EVENT_CLOSED, .reason = s->reason};
         return true;
     }
@@ -155,11 +184,11 @@ uint32_t ini_slot_take(struct ini_session *s, enum ini_slot_kind kind)
     uint16_t index = s->first_free;
     struct ini_slot *slot = &s->slots[index];
     s->first_free = slot->next_free;
-    slot->kind = kind;
-    slot->command = NULL;
+    uint16_t generation = (uint16_t)((slot->generation + 1) & 0x7fff); /* never the reserved tag */
+    *slot = (struct ini_slot){.kind = kind, .generation = generation};
     slot->started_ns = env_now(s->env);
-    slot->generation = (uint16_t)((slot->generation + 1) & 0x7fff); /* never the reserved tag */
-    return (uint32_t)slot->generation << 16 | index;
+    slot->order = s->order;
+    return (uint32_t)slot->generation << 16 | index; /* R7143-11.2.1.8-01 */
 }
 
 struct ini_slot *ini_slot_find(struct ini_session *s, uint32_t itt)
@@ -180,7 +209,7 @@ void ini_slot_release(struct ini_session *s, uint32_t itt)
     s->first_free = (uint16_t)(itt & 0xffff);
 }
 
-/* ---- numbering ---- */
+/* ---- the window ---- */
 
 void ini_update_window(struct ini_session *s, uint32_t exp_cmd_sn, uint32_t max_cmd_sn)
 {
@@ -192,229 +221,136 @@ void ini_update_window(struct ini_session *s, uint32_t exp_cmd_sn, uint32_t max_
         s->max_cmd_sn = max_cmd_sn;
 }
 
-void ini_update_stat_sn(struct ini_session *s, uint32_t stat_sn)
-{
-    if (!sn_ge(stat_sn, s->exp_stat_sn))
-        return;
-    if (sn_diff(stat_sn, s->exp_stat_sn) > (int32_t)INI_STAT_SN_GAP_MAX) /* R7143-4.2.2.2-04 */
-        ini_fail(s, "answers from the target are missing (StatSN)");
-    s->exp_stat_sn = stat_sn + 1;
-}
-
-void ini_queue_pdu(struct ini_session *s, const uint8_t *bhs, struct slice *data, uint32_t *done_count)
-{
-    if (tx_add(&s->tx, bhs, NULL, 0, data, done_count) != 0) {
-        if (data)
-            slice_release(data);
-        ini_fail(s, "out of memory for a PDU");
-    }
-}
-
-bool ini_collect_text(struct ini_session *s, const struct framer_pdu *pdu)
-{
-    if (s->in_len + pdu->data_len > s->in_cap) {
-        size_t cap = s->in_cap * 2;
-        while (cap < s->in_len + pdu->data_len)
-            cap *= 2;
-        if (cap > INI_TEXT_MAX)
-            return false;
-        char *bigger = env_alloc(s->env, cap);
-        if (!bigger)
-            return false;
-        memcpy(bigger, s->in_text, s->in_len);
-        env_free(s->env, s->in_text);
-        s->in_text = bigger;
-        s->in_cap = cap;
-    }
-    if (pdu->data_len)
-        memcpy(s->in_text + s->in_len, pdu->data.ptr, pdu->data_len);
-    s->in_len += pdu->data_len;
-    return true;
-}
-
-/* ---- input ---- */
-
-static void ini_dispatch(struct ini_session *s, const struct framer_pdu *pdu)
-{
-    s->last_heard_ns = env_now(s->env);
-    if (pdu->data_digest_bad) { /* R7143-7.8-06: at level 0 the session starts anew */
-        ini_fail(s, "a data digest from the target is wrong");
-        return;
-    }
-    uint8_t opcode = pdu_opcode(pdu->bhs);
-    if (s->state == INI_LOGIN) {
-        if (opcode == PDU_OP_login_response)
-            ini_login_pdu(s, pdu);
-        else
-            ini_fail(s, "the target sent something other than a Login Response during login");
-        return;
-    }
-    switch (opcode) {
-    case PDU_OP_data_in:
-        ini_data_in_pdu(s, pdu);
-        break;
-    case PDU_OP_scsi_response:
-        ini_response_pdu(s, pdu);
-        break;
-    case PDU_OP_r2t:
-        ini_r2t_pdu(s, pdu);
-        break;
-    default:
-        ini_control_pdu(s, pdu);
-    }
-}
-
-static void ini_drain_framer(struct ini_session *s)
-{
-    struct framer_pdu *pdu;
-    while (s->state < INI_ENDING) {
-        switch (framer_next(&s->framer, &pdu)) {
-        case FRAMER_HEADER:
-            if (s->state != INI_LOGIN && pdu_opcode(pdu->bhs) == PDU_OP_data_in)
-                ini_place_data_in(s, pdu);
-            break;
-        case FRAMER_PDU:
-            ini_dispatch(s, pdu);
-            break;
-        case FRAMER_HEADER_DIGEST:
-            ini_fail(s, "a header digest from the target is wrong");
-            break;
-        case FRAMER_TOO_LONG:
-            ini_fail(s, "the target sent a PDU longer than we can take");
-            break;
-        case FRAMER_NO_MEMORY: /* ini_room and ini_tick try again */
-        case FRAMER_NEED_MORE:
-            ini_pump(s);
-            return;
-        }
-    }
-}
-
-enum ini_room ini_room(struct ini_session *s, struct io_vec *places, uint32_t *count)
-{
-    if (s->state >= INI_ENDING || framer_unread_len(&s->framer))
-        return INI_ROOM_NOT_NOW;
-    s->receiving = true;
-    *count = framer_room(&s->framer, places);
-    return *count ? INI_ROOM_PLACES : INI_ROOM_ANY;
-}
-
-/* Input ended one way or the other: commands that waited for it may go. */
-static void ini_received_any(struct ini_session *s)
-{
-    s->receiving = false;
-    if (s->state >= INI_ENDING)
-        ini_commands_lost(s);
-    else
-        ini_drain_framer(s);
-}
-
-void ini_received(struct ini_session *s, uint32_t len)
-{
-    framer_filled(&s->framer, len);
-    ini_received_any(s);
-}
-
-void ini_received_chunk(struct ini_session *s, struct chunk *chunk, uint32_t len)
-{
-    framer_chunk(&s->framer, chunk, len);
-    ini_received_any(s);
-}
-
-void ini_lost(struct ini_session *s, int err)
-{
-    char reason[INI_REASON_MAX];
-    s->receiving = false;
-    if (s->state >= INI_ENDING) {
-        ini_commands_lost(s);
-        return;
-    }
-    if (err == 0)
-        snprintf(reason, sizeof reason, "the target closed the connection%s",
-                 s->state == INI_LOGIN ? " during login" : "");
-    else
-        snprintf(reason, sizeof reason, "the connection broke: %s", err_text(err));
-    if (s->state == INI_LOGOUT)
-        ini_end(s);
-    else
-        ini_fail(s, reason);
-}
-
-/* ---- output ---- */
-
-uint32_t ini_gather(struct ini_session *s, struct io_vec *places, uint32_t max)
-{
-    assert(!s->lent);
-    if (s->state >= INI_ENDING)
-        return 0;
-    uint32_t n = tx_gather(&s->tx, places, max);
-    s->lent = n > 0;
-    return n;
-}
-
-void ini_sent(struct ini_session *s, uint64_t len)
-{
-    s->lent = false;
-    tx_sent(&s->tx, len);
-    if (s->state >= INI_ENDING)
-        ini_commands_lost(s); /* they waited for the loan to end */
-    else
-        ini_commands_settle(s);
-}
-
 /* ---- time ---- */
+
+uint64_t ini_recovery_timeout(const struct ini_session *s)
+{
+    return s->options.recovery_timeout_ns ? s->options.recovery_timeout_ns : INI_SECOND;
+}
+
+void ini_go_on(struct ini_session *s)
+{
+    if (s->over)
+        return;
+    if (s->cleanups_used)
+        ini_recovery_run(s);
+    ini_pump(s);
+    list_for_each_safe(node, &s->conns) ini_text_pump(list_entry(node, struct ini_conn, node));
+    ini_logout_when_quiet(s);
+}
+
+/* When the connection is to be pinged, or given up because the answer does not come. */
+static uint64_t ping_deadline(const struct ini_conn *conn)
+{
+    const struct ini_options *o = &conn->s->options;
+    if (!o->nop_interval_ns)
+        return UINT64_MAX;
+    return conn->ping_sent_ns ? conn->ping_sent_ns + o->nop_timeout_ns
+                              : conn->last_heard_ns + o->nop_interval_ns;
+}
+
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t conn_deadline(const struct ini_conn *conn)
+{
+    if (conn->over)
+        return UINT64_MAX;
+    if (conn->state == INI_S4_IN_LOGIN)
+        return conn->login_deadline_ns;
+    if (conn->state == INI_S6_IN_LOGOUT)
+        return conn->logout_deadline_ns;
+    uint64_t due = min_u64(ping_deadline(conn), ini_probe_deadline(conn));
+    return conn->state == INI_S7_LOGOUT_REQUESTED ? min_u64(due, conn->logout_by_ns) : due;
+}
 
 uint64_t ini_deadline(const struct ini_session *s)
 {
-    if (s->state == INI_LOGIN)
-        return s->login_deadline_ns;
-    if (s->state == INI_LOGOUT)
-        return s->logout_deadline_ns;
-    if (s->state != INI_UP || !s->options.nop_interval_ns)
+    uint64_t due = min_u64(s->ack_ns, s->scan_ns);
+    if (s->over)
         return UINT64_MAX;
-    return s->ping_sent_ns ? s->ping_sent_ns + s->options.nop_timeout_ns
-                           : s->last_heard_ns + s->options.nop_interval_ns;
+    list_for_each(node, &s->conns) due = min_u64(due, conn_deadline(list_entry(node, struct ini_conn, node)));
+    return min_u64(due, ini_recovery_deadline(s));
+}
+
+static void ping_tick(struct ini_conn *conn, uint64_t now)
+{
+    uint32_t tag;
+    if (conn->ping_sent_ns && conn->last_heard_ns < conn->ping_sent_ns)
+        ini_conn_fail(conn, "the target does not answer pings"); /* R7143-7.14-01 */
+    else if (conn->ping_sent_ns)
+        conn->ping_sent_ns = 0; /* something was heard since: alive */
+    else if (ini_ping_on(conn, NULL, 0, true, &tag) == 0)
+        conn->ping_sent_ns = now;
+    else
+        conn->last_heard_ns = now;
+}
+
+static void conn_tick(struct ini_conn *conn, uint64_t now)
+{
+    uint32_t tag;
+    if (now < conn_deadline(conn))
+        return;
+    if (conn->state == INI_S4_IN_LOGIN) {
+        ini_conn_fail(conn, "the target did not finish the login in time");
+        return;
+    }
+    if (conn->state == INI_S6_IN_LOGOUT) { /* R7143-8.1.2-18 */
+        ini_conn_fail(conn, "the target does not answer the logout");
+        return;
+    }
+    if (now >= ini_probe_deadline(conn)) {
+        conn->probed_ns = now; /* the answer's StatSN tells */
+        ini_ping_on(conn, NULL, 0, true, &tag);
+    }
+    if (!conn->over && now >= ping_deadline(conn))
+        ping_tick(conn, now);
+    if (!conn->over && conn->state == INI_S7_LOGOUT_REQUESTED && now >= conn->logout_by_ns)
+        ini_logout_now(conn); /* the time that it gave us is over: R7143-11.9.1-02 */
 }
 
 void ini_tick(struct ini_session *s)
 {
     uint64_t now = env_now(s->env);
-    ini_drain_framer(s); /* if it waited for memory */
-    if (now < ini_deadline(s))
-        return;
-    if (s->state == INI_LOGIN) {
-        ini_fail(s, "the target did not finish the login in time");
-    } else if (s->state == INI_LOGOUT) { /* R7143-8.1.2-18 */
-        ini_fail(s, "the target does not answer the logout");
-    } else if (s->ping_sent_ns && s->last_heard_ns < s->ping_sent_ns) {
-        ini_fail(s, "the target does not answer pings");
-    } else if (s->ping_sent_ns) {
-        s->ping_sent_ns = 0; /* something was heard since: alive */
-    } else {
-        uint32_t tag;
-        if (ini_ping(s, NULL, 0, &tag) == 0)
-            s->ping_sent_ns = now;
-        else
-            s->last_heard_ns = now;
+    list_for_each_safe(node, &s->conns)
+    {
+        struct ini_conn *conn = list_entry(node, struct ini_conn, node);
+        ini_conn_retry_input(conn); /* if it waited for memory */
+        conn_tick(conn, now);
     }
+    if (s->over)
+        return;
+    ini_numbers_tick(s, now);
+    ini_go_on(s);
 }
+
+/* ---- questions ---- */
 
 const struct key_params *ini_params(const struct ini_session *s)
 {
-    return &s->keys.params;
-}
-
-bool ini_wants_close(const struct ini_session *s)
-{
-    return s->state >= INI_ENDING;
+    return &s->params;
 }
 
 bool ini_is_up(const struct ini_session *s)
 {
-    return s->state == INI_UP;
+    return !s->over && s->state == INI_Q3_LOGGED_IN && !s->logout_wanted;
 }
 
 uint32_t ini_outstanding(const struct ini_session *s)
 {
     return s->outstanding;
+}
+
+uint32_t ini_connections(const struct ini_session *s)
+{
+    uint32_t n = 0;
+    list_for_each(node, &s->conns) n += ini_conn_up(list_entry(node, struct ini_conn, node));
+    return n;
+}
+
+const struct ini_counters *ini_counters(const struct ini_session *s)
+{
+    return &s->counters;
 }

@@ -1,63 +1,152 @@
-/* The client's socket: connect, receive, send, and the orderly end of all three. Output of a whole turn goes
- * out in one gather: whoever queues something posts one flush, which runs after the turn's inputs. */
+/* One connection of a client: connect, receive, send, and the orderly end of all three. Output of a whole
+ * turn goes out in one gather per connection: whoever queues something posts one flush, which runs after the
+ * turn's inputs. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/base/err.h"
+#include "common/capture/tap.h"
 #include "initiator/lib/client.h"
 
-static void connection_receive(struct lnt_client *c);
-
-void client_set_error(struct lnt_client *c, const char *text)
+bool connection_idle(const struct lnt_connection *conn)
 {
-    snprintf(c->error, sizeof c->error, "%s", text);
+    return !conn->connect_op.busy && conn->sock == IO_NONE;
+}
+
+/* ---- when to try again (further connections; the leading one is client.c's matter) ---- */
+
+void connection_retry_at_once(struct lnt_connection *conn)
+{
+    conn->failures = 0;
+    conn->backoff_ns = 0;
+    conn->next_try_ns = 0;
+}
+
+void connection_retry_later(struct lnt_connection *conn)
+{
+    struct lnt_client *c = conn->client;
+    if (conn->failures < LNT_FURTHER_TRIES_MAX)
+        conn->failures++;
+    conn->backoff_ns = conn->backoff_ns ? conn->backoff_ns * 2 : LNT_BACKOFF_MIN_NS;
+    if (conn->backoff_ns > LNT_BACKOFF_MAX_NS)
+        conn->backoff_ns = LNT_BACKOFF_MAX_NS;
+    /* Without it the session works; without any it does not. */
+    bool over = conn->failures >= LNT_FURTHER_TRIES_MAX && !c->bare_since_ns;
+    conn->next_try_ns = over ? UINT64_MAX : io_now(c->io) + conn->backoff_ns;
+}
+
+/* ---- the tap ---- */
+
+static void connection_tap_open(struct lnt_connection *conn)
+{
+    struct lnt_client *c = conn->client;
+    struct io_addr here = {0}, there = conn->address;
+    if (!c->options.tap)
+        return;
+    io_local_addr(c->io, conn->sock, &here);
+    io_peer_addr(c->io, conn->sock, &there);
+    conn->tapped = true;
+    conn->tap_id = (*c->options.tap_connections)++;
+    c->options.tap->open(c->options.tap, conn->tap_id, &here, &there, io_now(c->io));
+}
+
+static void connection_tap_bytes(struct lnt_connection *conn, enum tap_direction direction,
+                                 const struct io_vec *places, uint32_t count, uint64_t len)
+{
+    struct lnt_client *c = conn->client;
+    if (conn->tapped)
+        c->options.tap->bytes(c->options.tap, conn->tap_id, direction, places, count, len, io_now(c->io));
+}
+
+static void connection_tap_close(struct lnt_connection *conn)
+{
+    struct lnt_client *c = conn->client;
+    if (conn->tapped)
+        c->options.tap->close(c->options.tap, conn->tap_id, io_now(c->io));
+    conn->tapped = false;
 }
 
 /* ---- the end: everything that is out must come back before the socket is closed ---- */
 
-static void connection_settle(struct lnt_client *c)
+static void connection_close_socket(struct lnt_connection *conn)
 {
-    if (!c->shut || c->recv_op.busy || c->send_op.busy || !c->session)
-        return;
-    ini_lost(c->session, c->broken_err);
-    client_events(c);
-    if (c->session)
+    connection_tap_close(conn);
+    io_close(conn->client->io, conn->sock);
+    conn->sock = IO_NONE;
+}
+
+/* Neither the engine nor the network has anything of it any more. */
+static void connection_release(struct lnt_connection *conn)
+{
+    struct lnt_client *c = conn->client;
+    struct ini_conn *ini = conn->ini;
+    connection_close_socket(conn);
+    conn->ini = NULL;
+    ini_conn_free(ini);
+    /* One that came up and stayed for a while may come back at once, if the session lives: the flush sees to
+     * it. */
+    if (conn->logged_in && io_now(c->io) - conn->up_since_ns >= LNT_STEADY_NS)
+        connection_retry_at_once(conn);
+    else
+        connection_retry_later(conn);
+    conn->logged_in = false;
+    if (c->session_closed)
         client_session_over(c);
+    else
+        client_post_flush(c);
 }
 
-void client_break(struct lnt_client *c)
+void connection_settle(struct lnt_connection *conn)
 {
-    if (c->shut)
+    struct lnt_client *c = conn->client;
+    if (!conn->shut || !conn->ini || conn->recv_op.busy || conn->send_op.busy)
         return;
-    c->shut = true;
-    io_shutdown(c->io, c->sock);
-    client_post_flush(c); /* settles it if no operation is out whose end would */
+    if (!conn->lost_told && !conn->ended) {
+        conn->lost_told = true;
+        ini_lost(conn->ini, conn->broken_err);
+    }
+    if (conn->ended)
+        connection_release(conn);
+    else
+        client_events(c); /* CONN_CLOSED is among them, if nothing else is lent */
 }
 
-static void connection_broken(struct lnt_client *c, int err)
+void connection_break(struct lnt_connection *conn)
 {
-    if (!c->transport_broken && !ini_wants_close(c->session)) {
-        c->transport_broken = true;
-        c->broken_err = err;
+    if (conn->shut || conn->sock == IO_NONE)
+        return;
+    conn->shut = true;
+    io_shutdown(conn->client->io, conn->sock);
+    client_post_flush(conn->client); /* settles it if no operation is out whose end would */
+}
+
+static void connection_broken(struct lnt_connection *conn, int err)
+{
+    if (!conn->transport_broken && !conn->shut && !ini_wants_close(conn->ini)) {
+        conn->transport_broken = true;
+        conn->broken_err = err;
+        if (!conn->client->session_was_up)
+            conn->client->broken_err = err;
     }
-    client_break(c);
-    connection_settle(c);
+    connection_break(conn);
+    connection_settle(conn);
 }
 
 /* After each input and output: news, then what follows from it. */
-static void connection_went_on(struct lnt_client *c)
+static void connection_went_on(struct lnt_connection *conn)
 {
+    struct lnt_client *c = conn->client;
     client_events(c);
-    if (!c->session)
+    if (!conn->ini)
         return; /* that was its end */
-    if (ini_wants_close(c->session)) {
-        client_break(c);
-        connection_settle(c);
+    if (ini_wants_close(conn->ini)) {
+        connection_break(conn);
+        connection_settle(conn);
         return;
     }
     client_want_flush(c);
-    connection_receive(c);
+    connection_receive(conn);
     client_arm_timer(c);
 }
 
@@ -65,143 +154,152 @@ static void connection_went_on(struct lnt_client *c)
 
 static void connection_received(struct io_op *op)
 {
-    struct lnt_client *c = container_of(op, struct lnt_client, recv_op);
+    struct lnt_connection *conn = container_of(op, struct lnt_connection, recv_op);
+    struct lnt_client *c = conn->client;
     if (op->result <= 0) {
-        if (op->result == ERR_NOMEM && !c->shut) {
-            connection_receive(c); /* chunks come back as data is consumed */
+        if (op->result == ERR_NOMEM && !conn->shut) {
+            client_starved(c); /* chunks come back as data is consumed */
             return;
         }
-        connection_broken(c, (int)op->result);
+        connection_broken(conn, (int)op->result);
         return;
     }
-    if (c->recv_places_used)
-        ini_received(c->session, (uint32_t)op->result);
+    if (conn->recv_places_used) {
+        connection_tap_bytes(conn, TAP_TO_INITIATOR, op->vec, op->vec_count, (uint64_t)op->result);
+        ini_received(conn->ini, (uint32_t)op->result);
+    } else {
+        struct io_vec place = {op->chunk->data, (size_t)op->result};
+        connection_tap_bytes(conn, TAP_TO_INITIATOR, &place, 1, (uint64_t)op->result);
+        ini_received_chunk(conn->ini, op->chunk, (uint32_t)op->result);
+    }
+    if (conn->shut)
+        connection_settle(conn);
     else
-        ini_received_chunk(c->session, op->chunk, (uint32_t)op->result);
-    if (c->shut)
-        connection_settle(c);
-    else
-        connection_went_on(c);
+        connection_went_on(conn);
 }
 
-static void connection_receive(struct lnt_client *c)
+void connection_receive(struct lnt_connection *conn)
 {
+    struct lnt_client *c = conn->client;
     uint32_t count = 0;
-    if (c->recv_op.busy || c->shut)
+    if (conn->recv_op.busy || conn->shut || !conn->ini)
         return;
-    enum ini_room room = ini_room(c->session, c->recv_places, &count);
-    if (room == INI_ROOM_NOT_NOW)
+    enum ini_room room = ini_room(conn->ini, conn->recv_places, &count);
+    if (room == INI_ROOM_NOT_NOW) { /* it waits for memory, or is over */
+        client_starved(c);
         return;
-    c->recv_places_used = room == INI_ROOM_PLACES;
-    c->recv_op.done = connection_received;
-    if (c->recv_places_used)
-        io_recv_into(c->io, &c->recv_op, c->sock, c->recv_places, count);
+    }
+    conn->recv_places_used = room == INI_ROOM_PLACES;
+    conn->recv_op.done = connection_received;
+    if (conn->recv_places_used)
+        io_recv_into(c->io, &conn->recv_op, conn->sock, conn->recv_places, count);
     else
-        io_recv_any(c->io, &c->recv_op, c->sock, c->pool, FRAMER_CHUNK_LEN);
+        io_recv_any(c->io, &conn->recv_op, conn->sock, c->pool, FRAMER_CHUNK_LEN);
 }
 
 /* ---- send ---- */
 
-static void connection_send(struct lnt_client *c);
-
 static void connection_sent(struct io_op *op)
 {
-    struct lnt_client *c = container_of(op, struct lnt_client, send_op);
-    ini_sent(c->session, op->result > 0 ? (uint64_t)op->result : 0);
+    struct lnt_connection *conn = container_of(op, struct lnt_connection, send_op);
+    if (op->result > 0)
+        connection_tap_bytes(conn, TAP_TO_TARGET, op->vec, op->vec_count, (uint64_t)op->result);
+    ini_sent(conn->ini, op->result > 0 ? (uint64_t)op->result : 0);
     if (op->result <= 0) {
-        connection_broken(c, op->result ? (int)op->result : ERR_CLOSED);
+        connection_broken(conn, op->result ? (int)op->result : ERR_CLOSED);
         return;
     }
-    if (c->shut) {
-        connection_settle(c);
+    if (conn->shut) {
+        connection_settle(conn);
         return;
     }
-    connection_send(c);
-    connection_went_on(c);
+    connection_send(conn);
+    connection_went_on(conn);
 }
 
-static void connection_send(struct lnt_client *c)
+void connection_send(struct lnt_connection *conn)
 {
-    if (c->send_op.busy || c->shut || !c->session)
+    if (conn->send_op.busy || conn->shut || !conn->ini)
         return;
-    uint32_t n = ini_gather(c->session, c->send_places, IO_VEC_MAX);
+    uint32_t n = ini_gather(conn->ini, conn->send_places, IO_VEC_MAX);
     if (n == 0)
         return;
-    c->send_op.done = connection_sent;
-    io_send(c->io, &c->send_op, c->sock, c->send_places, n);
-}
-
-static void connection_flush(struct io_post *post)
-{
-    struct lnt_client *c = container_of(post, struct lnt_client, flush);
-    c->flush_posted = false;
-    if (!c->close_pending) {
-        connection_send(c);
-        connection_settle(c);
-        if (c->state == LNT_FAILED || c->state == LNT_CLOSED)
-            client_fail_waiting(c, ERR_CLOSED); /* submitted when nobody could take it any more */
-        return;
-    }
-    c->close_pending = false;
-    if (c->close_done)
-        c->close_done(c->close_arg); /* may free c */
-}
-
-void client_post_flush(struct lnt_client *c)
-{
-    if (c->flush_posted)
-        return;
-    c->flush_posted = true;
-    c->flush.run = connection_flush;
-    io_post(c->io, &c->flush);
-}
-
-void client_want_flush(struct lnt_client *c)
-{
-    if (c->session && !c->send_op.busy)
-        client_post_flush(c);
+    conn->send_op.done = connection_sent;
+    io_send(conn->client->io, &conn->send_op, conn->sock, conn->send_places, n);
 }
 
 /* ---- connect ---- */
 
+static void connection_failed(struct lnt_connection *conn, int err, const char *what)
+{
+    struct lnt_client *c = conn->client;
+    if (c->session_closed) {
+        client_session_over(c); /* it waited for this */
+    } else if (c->session) {    /* a further connection: the session goes on without it, for now */
+        connection_retry_later(conn);
+        ini_connect_failed(c->session);
+        if (c->bare_since_ns)
+            client_set_error(c, what);
+        client_post_flush(c);
+    } else {
+        client_connect_failed(c, err, what);
+    }
+}
+
+/* The engine takes the socket over; with the first one comes the session. */
+static int connection_enter(struct lnt_connection *conn)
+{
+    struct lnt_client *c = conn->client;
+    bool leading = !c->session;
+    if (c->closing || c->session_closed || (!leading && c->state != LNT_UP))
+        return ERR_CLOSED;
+    if (leading) {
+        int err = ini_session_new(c->env, c->pool, &c->tx_pool, &c->options.session, &c->session);
+        if (err)
+            return err;
+    }
+    int err = ini_conn_new(c->session, conn, &conn->ini);
+    if (err && leading) {
+        ini_session_free(c->session);
+        c->session = NULL;
+    }
+    return err;
+}
+
 static void connection_connected(struct io_op *op)
 {
-    struct lnt_client *c = container_of(op, struct lnt_client, connect_op);
+    struct lnt_connection *conn = container_of(op, struct lnt_connection, connect_op);
+    struct lnt_client *c = conn->client;
     if (op->result == ERR_CANCELLED && !c->closing)
         op->result = ERR_TIMEOUT; /* it was our timer that cancelled */
     if (op->result < 0) {
         char text[IO_ADDR_TEXT_MAX], what[LNT_ERROR_MAX];
         snprintf(what, sizeof what, "cannot connect to %s: %s", addr_format(&op->addr, text, sizeof text),
                  err_text((int)op->result));
-        client_connect_failed(c, (int)op->result, what);
+        connection_failed(conn, (int)op->result, what);
         return;
     }
-    c->sock = (io_handle)op->result;
-    c->shut = c->transport_broken = false;
-    c->broken_err = 0;
-    int err = ini_session_new(c->env, c->pool, &c->tx_pool, &c->options.session, &c->session);
-    if (err || c->closing) {
-        if (!err) {
-            ini_lost(c->session, 0);
-            struct ini_event event;
-            while (ini_next_event(c->session, &event))
-                ;
-            ini_session_free(c->session);
-            c->session = NULL;
-        }
-        io_close(c->io, c->sock);
-        client_connect_failed(c, err ? err : ERR_CLOSED, err_text(err ? err : ERR_CLOSED));
+    conn->sock = (io_handle)op->result;
+    conn->shut = conn->lost_told = conn->ended = conn->transport_broken = conn->logged_in = false;
+    conn->broken_err = 0;
+    int err = connection_enter(conn);
+    if (err) {
+        connection_close_socket(conn);
+        connection_failed(conn, err, err_text(err));
         return;
     }
-    c->state = LNT_LOGIN;
-    connection_went_on(c);
+    connection_tap_open(conn);
+    if (c->state == LNT_CONNECTING)
+        c->state = LNT_LOGIN;
+    connection_went_on(conn);
 }
 
-void client_connect(struct lnt_client *c)
+void connection_connect(struct lnt_connection *conn, const struct io_addr *to)
 {
-    c->state = LNT_CONNECTING;
-    c->attempt_started_ns = io_now(c->io);
-    c->connect_op.done = connection_connected;
-    io_connect(c->io, &c->connect_op, &c->addresses[c->address_next]);
+    struct lnt_client *c = conn->client;
+    conn->address = *to;
+    conn->started_ns = io_now(c->io);
+    conn->connect_op.done = connection_connected;
+    io_connect(c->io, &conn->connect_op, &conn->address);
     client_arm_timer(c);
 }

@@ -65,11 +65,13 @@ void lnt_options_default(struct lnt_options *options)
     session->keys.initial_r2t = false;
     session->keys.immediate_data = true;
     session->keys.max_outstanding_r2t = 4;
-    session->keys.max_connections = 1;
-    session->keys.error_recovery_level = 0;
+    session->keys.default_time2wait = 0; /* the greater value counts: as long as the target wants */
+    /* What the target grants: most answer 0. Level 2 lets commands survive a cut without being sent again. */
+    session->keys.error_recovery_level = 2;
     session->login_timeout_ns = 15 * SECOND_NS;
     session->nop_interval_ns = 10 * SECOND_NS;
     session->nop_timeout_ns = 15 * SECOND_NS;
+    options->connections = 1;
     options->connect_timeout_ns = 10 * SECOND_NS;
     options->replacement_timeout_ns = 120 * SECOND_NS;
     options->redirects_max = 8;

@@ -3,9 +3,11 @@
 #include <string.h>
 
 #include "common/base/err.h"
+#include "common/iscsi/pdu.h"
 #include "common/scsi/capacity.h"
 #include "common/scsi/cdb.h"
 #include "common/scsi/inquiry.h"
+#include "common/scsi/lun.h"
 #include "common/scsi/mode.h"
 #include "common/scsi/sense.h"
 #include "initiator/lib/client.h"
@@ -63,23 +65,79 @@ int lnt_execute(struct lnt_client *c, struct lnt_command *command)
     return command->error;
 }
 
-int lnt_ping(struct lnt_client *c, uint64_t *round_trip_ns)
+/* ---- questions of the session itself ---- */
+
+static void sync_late(struct io_timer *timer)
+{
+    (void)timer; /* io_run has returned: that is all */
+}
+
+/* Runs until *done, the session has ended, or the time for answers is over. */
+static int sync_answer(struct lnt_client *c, const bool *done)
+{
+    const struct ini_options *session = &c->options.session;
+    struct io_timer timer = {.fire = sync_late};
+    uint64_t sessions = c->counters.sessions;
+    uint64_t until = io_now(c->io) + (session->nop_timeout_ns ? session->nop_timeout_ns : LNT_ANSWER_NS);
+    io_timer_arm(c->io, &timer, until);
+    client_post_flush(c);
+    while (!*done && c->state == LNT_UP && c->counters.sessions == sessions && io_now(c->io) < until)
+        io_run(c->io, until);
+    io_timer_cancel(c->io, &timer);
+    if (*done)
+        return 0;
+    return c->state == LNT_UP && c->counters.sessions == sessions ? ERR_TIMEOUT : ERR_CLOSED;
+}
+
+static int sync_ping(struct lnt_client *c, struct ini_conn *conn, uint64_t *round_trip_ns)
 {
     static const char data[] = "lunette-initiator ping";
     uint32_t tag;
-    if (c->state != LNT_UP)
-        return ERR_CLOSED;
     c->ping_done = false;
-    int err = ini_ping(c->session, data, sizeof data, &tag);
+    int err =
+        conn ? ini_conn_ping(conn, data, sizeof data, &tag) : ini_ping(c->session, data, sizeof data, &tag);
     if (err)
         return err;
-    client_want_flush(c);
-    while (!c->ping_done && c->state == LNT_UP)
-        io_run(c->io, UINT64_MAX);
-    if (!c->ping_done || c->state != LNT_UP)
+    c->ping_tag = tag;
+    err = sync_answer(c, &c->ping_done);
+    c->ping_tag = PDU_TAG_RESERVED;
+    if (!err && c->ping_response != 0)
+        err = ERR_CLOSED;
+    if (!err)
+        *round_trip_ns = c->ping_ns;
+    return err;
+}
+
+int lnt_ping(struct lnt_client *c, uint64_t *round_trip_ns)
+{
+    return c->state == LNT_UP ? sync_ping(c, NULL, round_trip_ns) : ERR_CLOSED;
+}
+
+int lnt_ping_connection(struct lnt_client *c, uint32_t index, uint16_t *cid, uint64_t *round_trip_ns)
+{
+    if (c->state != LNT_UP)
         return ERR_CLOSED;
-    *round_trip_ns = c->ping_ns;
-    return 0;
+    if (index >= c->options.connections || !c->connections[index].logged_in || c->connections[index].shut)
+        return ERR_NOTFOUND;
+    *cid = ini_cid(c->connections[index].ini);
+    return sync_ping(c, c->connections[index].ini, round_trip_ns);
+}
+
+int lnt_task_management(struct lnt_client *c, uint8_t function, int32_t lun, uint8_t *response)
+{
+    uint32_t tag;
+    if (c->state != LNT_UP)
+        return ERR_CLOSED;
+    c->tmf_done = false;
+    int err = ini_task_management(c->session, function, lun_encode((uint16_t)lun), NULL, &tag);
+    if (err)
+        return err;
+    c->tmf_tag = tag;
+    err = sync_answer(c, &c->tmf_done);
+    c->tmf_tag = PDU_TAG_RESERVED;
+    if (!err)
+        *response = c->tmf_response;
+    return err;
 }
 
 /* ---- what a disk says of itself ---- */

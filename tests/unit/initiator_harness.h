@@ -20,6 +20,7 @@
 #include "common/iscsi/digest.h"
 #include "common/iscsi/keys.h"
 #include "common/iscsi/pdu.h"
+#include "common/iscsi/serial.h"
 #include "initiator/iscsi/initiator.h"
 #include "tests/unit/proves.h"
 
@@ -42,6 +43,18 @@ struct rig_pdu { /* one PDU of the initiator's; data is NUL-terminated for texts
     uint32_t len;
 };
 
+/* What belongs to one connection. A test works with one at a time: rig_use changes it. */
+struct rig_link {
+    struct ini_conn *conn;
+    bool header_digest, data_digest;
+    bool over;     /* ini_lost has been called */
+    uint8_t *wire; /* from the initiator, not yet taken */
+    size_t wire_len, wire_cap, wire_pos;
+    uint32_t stat_sn;
+    struct key_negotiation keys; /* the target's, by rig_login */
+};
+#define RIG_LINKS 8u
+
 struct rig {
     struct env env;
     uint64_t now, seed;
@@ -50,12 +63,16 @@ struct rig {
     struct tx_pool tx_pool;
     struct ini_options options;
     struct ini_session *s;
+    struct ini_conn *conn; /* the current connection's: see struct rig_link */
     bool header_digest, data_digest;
+    uint32_t link;
+    struct rig_link links[RIG_LINKS];
     uint32_t cut; /* most bytes per arrival; 0: all that fits */
     bool cut_random;
-    bool hold_output; /* rig_pump leaves the engine's output where it is */
-    bool over;        /* ini_lost has been called */
-    uint8_t *wire;    /* from the initiator, not yet taken */
+    bool tell_conn_closed; /* CONN_CLOSED is an event that the test wants to see */
+    bool hold_output;      /* rig_pump leaves the engine's output where it is */
+    bool over;             /* ini_lost has been called */
+    uint8_t *wire;         /* from the initiator, not yet taken */
     size_t wire_len, wire_cap, wire_pos;
     uint32_t stat_sn, exp_cmd_sn, max_cmd_sn;
     struct rig_event events[RIG_EVENTS];
@@ -133,13 +150,57 @@ static inline struct rig *rig_new(void)
 
 static inline void rig_pump(struct rig *r);
 
-static inline void rig_begin(struct rig *r)
+/* Makes another connection the current one. */
+static inline void rig_use(struct rig *r, uint32_t link)
 {
-    assert_int_equal(ini_session_new(&r->env, r->pool, &r->tx_pool, &r->options, &r->s), 0);
+    struct rig_link *from = &r->links[r->link], *to = &r->links[link];
+    if (link == r->link)
+        return;
+    *from = (struct rig_link){r->conn,     r->header_digest, r->data_digest, r->over,    r->wire,
+                              r->wire_len, r->wire_cap,      r->wire_pos,    r->stat_sn, r->keys};
+    r->conn = to->conn;
+    r->header_digest = to->header_digest;
+    r->data_digest = to->data_digest;
+    r->over = to->over;
+    r->wire = to->wire;
+    r->wire_len = to->wire_len;
+    r->wire_cap = to->wire_cap;
+    r->wire_pos = to->wire_pos;
+    r->stat_sn = to->stat_sn;
+    r->keys = to->keys;
+    r->link = link;
     rig_pump(r);
 }
 
+/* A socket for the current link, which must be a fresh one. */
+static inline int rig_connect(struct rig *r)
+{
+    int err = ini_conn_new(r->s, r, &r->conn);
+    r->over = false;
+    if (r->link && r->stat_sn == 0)
+        r->stat_sn = 0x1000 * (r->link + 1);
+    rig_pump(r);
+    return err;
+}
+
+static inline void rig_begin(struct rig *r)
+{
+    assert_int_equal(ini_session_new(&r->env, r->pool, &r->tx_pool, &r->options, &r->s), 0);
+    assert_int_equal(rig_connect(r), 0);
+}
+
 /* ---- events ---- */
+
+/* The host's part when a connection is finished. */
+static inline void rig_conn_closed(struct rig *r, struct ini_conn *conn)
+{
+    for (uint32_t i = 0; i < RIG_LINKS; i++)
+        if (r->links[i].conn == conn && i != r->link)
+            r->links[i].conn = NULL;
+    if (r->conn == conn)
+        r->conn = NULL;
+    ini_conn_free(conn);
+}
 
 static inline void rig_pull_events(struct rig *r)
 {
@@ -156,7 +217,14 @@ static inline void rig_pull_events(struct rig *r)
             memcpy(e->text, event.text, event.text_len);
         e->event.text = (uint8_t *)e->text;
         if (event.kind == INI_EVENT_COMMAND_DONE)
-            ++*(int *)event.command->owner; /* how often it was reported */
+            ++*(int *)event.command->owner;        /* how often it was reported */
+        if (event.kind == INI_EVENT_CONN_CLOSED) { /* most tests have one connection and do not care */
+            rig_conn_closed(r, event.conn);
+            if (!r->tell_conn_closed) {
+                free(e->text);
+                r->event_count--;
+            }
+        }
     }
 }
 
@@ -187,7 +255,7 @@ static inline void rig_pump(struct rig *r)
 {
     struct io_vec places[64];
     uint32_t n;
-    while (!r->hold_output && (n = ini_gather(r->s, places, 64)) != 0) {
+    while (!r->hold_output && r->conn && (n = ini_gather(r->conn, places, 64)) != 0) {
         size_t len = 0, taken = 0;
         for (uint32_t i = 0; i < n; i++)
             len += places[i].len;
@@ -204,7 +272,7 @@ static inline void rig_pump(struct rig *r)
             r->wire_len += here;
             taken += here;
         }
-        ini_sent(r->s, take);
+        ini_sent(r->conn, take);
     }
     rig_pull_events(r);
 }
@@ -261,29 +329,35 @@ static inline struct rig_pdu *rig_take(struct rig *r, uint8_t opcode)
 
 /* ---- the initiator's input ---- */
 
+/* The engine has done with the current connection. */
+static inline bool rig_closing(const struct rig *r)
+{
+    return !r->conn || ini_wants_close(r->conn);
+}
+
 /* Bytes as they might arrive from a socket: into the places that the engine lends or in a chunk, in pieces.
  */
 static inline void rig_feed(struct rig *r, const uint8_t *bytes, size_t len)
 {
     struct io_vec places[FRAMER_PLACES_MAX];
-    while (len && !ini_wants_close(r->s)) {
+    while (len && !rig_closing(r)) {
         uint32_t count = 0;
         size_t n = r->cut_random ? 1 + rig_random(r) % len : r->cut && r->cut < len ? r->cut : len, done = 0;
-        switch (ini_room(r->s, places, &count)) {
+        switch (ini_room(r->conn, places, &count)) {
         case INI_ROOM_PLACES:
             for (uint32_t i = 0; i < count && done < n; i++) {
                 size_t here = places[i].len < n - done ? places[i].len : n - done;
                 memcpy(places[i].ptr, bytes + done, here);
                 done += here;
             }
-            ini_received(r->s, (uint32_t)done);
+            ini_received(r->conn, (uint32_t)done);
             break;
         case INI_ROOM_ANY: {
             done = n < FRAMER_CHUNK_LEN ? n : FRAMER_CHUNK_LEN;
             struct chunk *chunk = pool_get(r->pool, FRAMER_CHUNK_LEN);
             assert_non_null(chunk);
             memcpy(chunk->data, bytes, done);
-            ini_received_chunk(r->s, chunk, (uint32_t)done);
+            ini_received_chunk(r->conn, chunk, (uint32_t)done);
             break;
         }
         case INI_ROOM_NOT_NOW:
@@ -403,6 +477,50 @@ static inline void rig_login(struct rig *r)
     fail_msg("the login does not end");
 }
 
+/* The same for a further connection, on a fresh link; ends with LOGGED_IN taken. */
+static inline void rig_join(struct rig *r, uint32_t link)
+{
+    struct key_params session = *ini_params(r->s);
+    rig_use(r, link);
+    assert_int_equal(rig_connect(r), 0);
+    key_negotiation_init(&r->keys, KEY_ROLE_TARGET, &r->key_config, false, &session);
+    key_set_stage(&r->keys, KEY_STAGE_SECURITY);
+    for (int i = 0; i < 8; i++) {
+        if (rig_login_step(r)) {
+            while (r->events[r->event_pos].event.kind == INI_EVENT_COMMAND_DONE)
+                r->event_pos++; /* what recovery could not save */
+            assert_ptr_equal(rig_event(r, INI_EVENT_LOGGED_IN)->event.conn, r->conn);
+            r->header_digest = ini_conn_params(r->conn)->header_digest == KEY_DIGEST_CRC32C;
+            r->data_digest = ini_conn_params(r->conn)->data_digest == KEY_DIGEST_CRC32C;
+            rig_pump(r);
+            return;
+        }
+    }
+    fail_msg("the login does not end");
+}
+
+/* A session at a recovery level, with room for eight connections; digests if wanted. */
+static inline struct rig *rig_at_level(uint32_t level, bool digests)
+{
+    static const struct key_choices crc = {1, {KEY_DIGEST_CRC32C}};
+    struct rig *r = rig_new();
+    r->options.keys.max_connections = r->key_config.max_connections = RIG_LINKS;
+    r->options.keys.error_recovery_level = r->key_config.error_recovery_level = level;
+    r->options.keys.default_time2wait = r->key_config.default_time2wait = 2;
+    r->options.keys.default_time2retain = r->key_config.default_time2retain = 20;
+    r->options.nop_interval_ns = 0;
+    r->key_config.first_burst_length = 65536;
+    if (digests) {
+        r->options.keys.header_digest = r->options.keys.data_digest = crc;
+        r->key_config.header_digest = r->key_config.data_digest = crc;
+    }
+    rig_begin(r);
+    rig_login(r);
+    assert_int_equal(ini_params(r->s)->error_recovery_level, level);
+    assert_int_equal(ini_params(r->s)->max_connections, RIG_LINKS);
+    return r;
+}
+
 static inline struct rig *rig_up(void)
 {
     struct rig *r = rig_new();
@@ -514,15 +632,45 @@ static inline void rig_r2t(struct rig *r, uint32_t itt, uint32_t ttt, uint32_t r
     RIG_SEND(r, r2t, &pdu, NULL, 0);
 }
 
+/* Takes a PDU of a type that is decoded into `out`. */
+#define RIG_TAKE(r, type, out) pdu_##type##_decode(rig_take(r, PDU_OP_##type)->bhs, out)
+
+static inline void rig_advance(struct rig *r, uint64_t ns)
+{
+    r->now += ns;
+    ini_tick(r->s);
+    rig_pump(r);
+}
+
 /* ---- the end ---- */
 
-/* The transport ends (unless it has). Every command must have been reported by the time CLOSED comes. */
+/* The current connection's transport ends. */
+static inline void rig_cut(struct rig *r, int err)
+{
+    if (!r->over && r->conn)
+        ini_lost(r->conn, err);
+    r->over = true;
+    rig_pump(r);
+}
+
+static inline bool rig_closed(const struct rig *r)
+{
+    return r->event_count && r->events[r->event_count - 1].event.kind == INI_EVENT_CLOSED;
+}
+
+/* Every transport ends (unless it has). Every command must have been reported by the time CLOSED comes. */
 static inline void rig_lost(struct rig *r, int err)
 {
-    if (!r->over)
-        ini_lost(r->s, err);
-    r->over = true;
-    rig_pull_events(r);
+    rig_cut(r, err);
+    for (uint32_t i = 0; i < RIG_LINKS; i++) {
+        rig_use(r, i);
+        if (r->conn)
+            rig_cut(r, err);
+    }
+    if (!rig_closed(r)) { /* level 2: it would wait for another connection */
+        ini_abandon(r->s, "abandoned");
+        rig_pull_events(r);
+    }
     assert_int_equal(ini_outstanding(r->s), 0);
     assert_true(r->event_count > 0);
     assert_int_equal(r->events[r->event_count - 1].event.kind, INI_EVENT_CLOSED);
@@ -536,6 +684,9 @@ static inline void rig_free(struct rig *r)
     pool_free(r->pool); /* asserts that no chunk is missing */
     rig_forget_events(r);
     free(r->pdu.data);
+    for (uint32_t i = 0; i < RIG_LINKS; i++)
+        if (i != r->link)
+            free(r->links[i].wire);
     free(r->wire);
     free(r);
 }
@@ -544,7 +695,7 @@ static inline void rig_free(struct rig *r)
  * LOST. */
 static inline void rig_expect_failure(struct rig *r, const char *word)
 {
-    if (!ini_wants_close(r->s))
+    if (!rig_closing(r))
         fail_msg("still up; expected a failure about \"%s\"", word);
     rig_lost(r, 0);
     const struct rig_event *last = &r->events[r->event_count - 1];

@@ -242,7 +242,7 @@ static void a_write_is_reported_only_when_its_buffer_is_free(void **state)
     struct io_vec places[8];
     r->hold_output = true;
     rig_submit(r, &rc);
-    uint32_t n = ini_gather(r->s, places, 8); /* lent */
+    uint32_t n = ini_gather(r->conn, places, 8); /* lent */
     assert_true(n >= 2);
     uint64_t len = 0;
     for (uint32_t i = 0; i < n; i++)
@@ -251,11 +251,11 @@ static void a_write_is_reported_only_when_its_buffer_is_free(void **state)
     pdu_scsi_command_decode(places[0].ptr, &pdu);
     rig_response(r, pdu.itt, 2, NULL, 0);
     assert_int_equal(rc.reported, 0);
-    ini_sent(r->s, 100); /* the header and a part */
+    ini_sent(r->conn, 100); /* the header and a part */
     rig_pull_events(r);
     assert_int_equal(rc.reported, 0);
-    n = ini_gather(r->s, places, 8);
-    ini_sent(r->s, len - 100);
+    n = ini_gather(r->conn, places, 8);
+    ini_sent(r->conn, len - 100);
     rig_pull_events(r);
     assert_int_equal(rc.reported, 1);
     rig_free(r);
@@ -272,11 +272,11 @@ static void a_lost_session_waits_for_lent_buffers(void **state)
     rig_command(r, &rc, true, 4096, 1);
     r->hold_output = true;
     rig_submit(r, &rc);
-    assert_true(ini_gather(r->s, places, 8) > 0);
-    ini_lost(r->s, ERR_RESET);
+    assert_true(ini_gather(r->conn, places, 8) > 0);
+    ini_lost(r->conn, ERR_RESET);
     rig_pull_events(r);
     assert_int_equal(rc.reported, 0);
-    ini_sent(r->s, 0);
+    ini_sent(r->conn, 0);
     rig_pull_events(r);
     assert_int_equal(rc.reported, 1);
     assert_int_equal(rc.c.outcome, INI_DONE_LOST);

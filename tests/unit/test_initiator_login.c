@@ -62,7 +62,7 @@ static struct pdu_login_request decoded(const struct rig_pdu *pdu)
 static const struct rig_event *refused(struct rig *r)
 {
     const struct rig_event *e = rig_event(r, INI_EVENT_LOGIN_FAILED);
-    assert_true(ini_wants_close(r->s));
+    assert_true(rig_closing(r));
     assert_true(e->reason[0] != 0);
     rig_lost(r, 0);
     return e;
@@ -565,7 +565,7 @@ static void wrong_login_responses_end_the_login(void **state)
         if (rows[i].bend == BEND_OPCODE)
             bhs[0] = PDU_OP_nop_in;
         rig_send(r, bhs, rows[i].text, rows[i].text ? (uint32_t)strlen(rows[i].text) + 1 : 0);
-        if (!ini_wants_close(r->s))
+        if (!rig_closing(r))
             fail_msg("row %zu (%s) was accepted", i, rows[i].text ? rows[i].text : "header");
         refused(r);
         rig_free(r);
@@ -755,7 +755,7 @@ static void login_without_end_is_given_up(void **state)
     struct rig *r = rig_new();
     rig_begin(r);
     int rounds = 0;
-    for (; rounds < 1000 && !ini_wants_close(r->s); rounds++)
+    for (; rounds < 1000 && !rig_closing(r); rounds++)
         answer(r, false, NULL);
     assert_true(rounds >= 6 && rounds < 1000);
     refused(r);
@@ -765,7 +765,7 @@ static void login_without_end_is_given_up(void **state)
     rig_begin(r);
     char *text = calloc(1, 8192);
     memset(text, 'A', 8192);
-    for (rounds = 0; rounds < 1000 && !ini_wants_close(r->s); rounds++) {
+    for (rounds = 0; rounds < 1000 && !rig_closing(r); rounds++) {
         struct rig_pdu *request = rig_take(r, PDU_OP_login_request);
         struct pdu_login_response pdu = rig_login_response(r, request, false);
         pdu.more = 1;

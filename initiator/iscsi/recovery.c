@@ -1,0 +1,330 @@
+/* Connection recovery, level 2 (RFC 7143 7.1.4.3, 7.2.2, 8.2). A failed connection leaves a `struct
+ * ini_cleanup` with its commands. Its CID is logged out, by a Logout Request on a connection that lives or by
+ * a new connection that takes the CID over; then its commands get a new allegiance: what the target has by
+ * TASK REASSIGN, what it never received by being sent again with its old number. The session ends when nobody
+ * can do that in time. */
+#include <stdio.h>
+
+#include "common/base/err.h"
+#include "initiator/iscsi/internal.h"
+
+enum { TMF_TASK_REASSIGN = 8 };
+
+static void want_connection(struct ini_session *s, uint64_t when)
+{
+    ini_event_add(s, INI_EVENT_CONN_WANTED)->value_ns = when;
+}
+
+static struct ini_cleanup *cleanup_new(struct ini_session *s)
+{
+    for (uint32_t i = 0; i < INI_CONNECTIONS_MAX; i++)
+        if (!s->cleanups[i].used)
+            return &s->cleanups[i];
+    return NULL;
+}
+
+static void cleanup_free(struct ini_session *s, struct ini_cleanup *r)
+{
+    r->used = false;
+    s->cleanups_used--;
+}
+
+static void cleanup_commands_lost(struct ini_session *s, struct ini_cleanup *r)
+{
+    list_for_each_safe(node, &r->commands)
+        ini_command_end(s, list_entry(node, struct ini_command, node), INI_DONE_LOST);
+}
+
+void ini_recovery_lost(struct ini_session *s)
+{
+    for (uint32_t i = 0; s->cleanups_used && i < INI_CONNECTIONS_MAX; i++)
+        if (s->cleanups[i].used)
+            cleanup_commands_lost(s, &s->cleanups[i]);
+}
+
+/* ---- failure ---- */
+
+/* Its commands lose their allegiance but keep everything else. */
+static void cleanup_take_commands(struct ini_cleanup *r, struct ini_conn *conn)
+{
+    list_for_each_safe(node, &conn->inflight)
+    {
+        struct ini_command *c = list_entry(node, struct ini_command, node);
+        ini_command_allege(c, NULL);
+        list_push_back(&r->commands, &c->node);
+    }
+}
+
+void ini_recovery_begin(struct ini_conn *conn)
+{
+    struct ini_session *s = conn->s;
+    struct ini_cleanup *r = cleanup_new(s);
+    uint64_t wait = conn->times_given ? conn->time2wait : s->params.default_time2wait;
+    uint64_t retain = conn->times_given ? conn->time2retain : s->params.default_time2retain;
+    if (!r) {
+        ini_fail(s, "too many connections have failed");
+        return;
+    }
+    ini_conn_move(conn, INI_S8_CLEANUP_WAIT); /* T15, T16, T17 */
+    *r = (struct ini_cleanup){.used = true, .state = INI_R1_CLEANUP_WAIT, .cid = conn->cid};
+    r->exp_stat_sn = conn->exp_stat_sn;
+    r->conn = conn;
+    r->wait_ns = env_now(s->env) + wait * INI_SECOND; /* R7143-7.5-01, R7143-7.5.1-01, R7143-7.5.2-01 */
+    r->retain_ns = r->wait_ns + retain * INI_SECOND;
+    list_init(&r->commands);
+    s->cleanups_used++;
+    cleanup_take_commands(r, conn);
+    conn->over = true;
+    if (ini_connections(s) == 0 && s->state == INI_Q3_LOGGED_IN)
+        ini_session_move(s, INI_Q4_FAILED); /* N5: R7143-8.3.4-02 */
+    ini_conn_over(conn);
+    want_connection(s, r->wait_ns);
+}
+
+/* ---- logout, explicit or implicit ---- */
+
+static void cleanup_done(struct ini_session *s, struct ini_cleanup *r, uint64_t wait_ns)
+{
+    ini_cleanup_move(s, r, INI_R3_FREE); /* M4: R7143-8.2-02, R7143-8.2-03 */
+    r->logged_out = true;
+    r->by = NULL;
+    r->reassign_ns = env_now(s->env) + wait_ns;
+    s->counters.recovered_connections++;
+}
+
+static void cleanup_failed(struct ini_session *s, struct ini_cleanup *r, uint64_t wait_ns)
+{
+    uint64_t next = env_now(s->env) + wait_ns;
+    ini_cleanup_move(s, r, INI_R1_CLEANUP_WAIT); /* M3: R7143-8.2.2-02 */
+    r->by = NULL;
+    r->tries++;
+    r->wait_ns = next;
+}
+
+struct ini_cleanup *ini_recovery_cid(struct ini_session *s)
+{
+    struct ini_cleanup *best = NULL;
+    for (uint32_t i = 0; s->cleanups_used && i < INI_CONNECTIONS_MAX; i++) {
+        struct ini_cleanup *r = &s->cleanups[i];
+        if (r->used && r->state == INI_R1_CLEANUP_WAIT && (!best || r->wait_ns < best->wait_ns))
+            best = r;
+    }
+    return best;
+}
+
+void ini_recovery_login_begin(struct ini_conn *conn)
+{
+    ini_cleanup_move(conn->s, conn->reinstates, INI_R2_IN_CLEANUP); /* M2 */
+    conn->reinstates->by = conn;
+}
+
+void ini_recovery_login_end(struct ini_conn *conn, bool up)
+{
+    struct ini_session *s = conn->s;
+    struct ini_cleanup *r = conn->reinstates;
+    conn->reinstates = NULL;
+    if (r->by != conn || s->over)
+        return;
+    if (up) {
+        cleanup_done(s, r, 0);
+    } else {
+        cleanup_failed(s, r, INI_SECOND);
+        want_connection(s, r->wait_ns);
+    }
+}
+
+void ini_recovery_logout(struct ini_cleanup *r, uint8_t response, uint16_t time2wait, uint16_t time2retain)
+{
+    struct ini_session *s = r->by ? r->by->s : NULL;
+    if (!s || r->state != INI_R2_IN_CLEANUP)
+        return;
+    uint64_t wait_ns = time2wait * INI_SECOND;
+    if (response == 0) { /* R7143-11.15.3-01, R7143-11.15.4-01 */
+        cleanup_done(s, r, wait_ns);
+        r->retain_ns = r->reassign_ns + time2retain * INI_SECOND;
+        r->discarded = time2retain == 0; /* the tasks are gone already */
+    } else if (response == 1) {
+        cleanup_failed(s, r, 0);
+        r->retain_ns = 0; /* the target has forgotten it all */
+    } else if (response == INI_REPLY_LOST) {
+        cleanup_failed(s, r, 0);
+    } else {
+        cleanup_failed(s, r, wait_ns ? wait_ns : INI_SECOND);
+        r->retain_ns = r->wait_ns + time2retain * INI_SECOND;
+    }
+}
+
+static void logout_try(struct ini_session *s, struct ini_cleanup *r)
+{
+    struct ini_conn *conn = ini_conn_pick(s);
+    if (!conn)
+        return;                                /* a new one is wanted: R7143-8.2-01 */
+    ini_cleanup_move(s, r, INI_R2_IN_CLEANUP); /* M2 */
+    r->by = conn;
+    r->logout_by_ns = env_now(s->env) + INI_LOGOUT_WAIT_NS;
+    if (!ini_logout_send(conn, 2, r)) /* no task tag to be had */
+        cleanup_failed(s, r, INI_SECOND);
+}
+
+/* Time2Retain is over, or the target knows nothing of it any more: M1. */
+static void cleanup_give_up(struct ini_session *s, struct ini_cleanup *r)
+{
+    ini_cleanup_move(s, r, INI_R3_FREE); /* R7143-8.2.2-01 */
+    cleanup_commands_lost(s, r);
+    cleanup_free(s, r);
+    if (ini_connections(s) == 0)
+        ini_fail(s, "the session could not be continued in time"); /* N6: R7143-8.3.4-03, R7143-7.5-02 */
+}
+
+void ini_connect_failed(struct ini_session *s)
+{
+    s->transitions.conn[0]++; /* T1, T2: the connection never came to be an object of ours */
+    s->transitions.conn[1]++;
+    if (!s->over && ini_recovery_cid(s))
+        want_connection(s, env_now(s->env) + INI_SECOND);
+}
+
+/* ---- new allegiance ---- */
+
+/* R7143-11.5.6-01: what was not in sequence is dropped, the rest is acknowledged by ExpDataSN. */
+static void command_rewind(struct ini_command *c, struct ini_conn *conn)
+{
+    c->in_done -= c->ahead_len;
+    c->data_ahead = c->ahead_len = 0;
+    c->need_data_sn = c->acked_sn = c->exp_data_sn;
+    c->acked_len = c->in_done;
+    c->snack_ns = 0;
+    c->snack_tag = 0; /* R7143-7.2.2-12 */
+    c->ack_due = c->snack_refused = false;
+    c->tries = 0;
+    c->recovered = true;
+    c->resync = c->out_len != 0;
+    c->max_recv_epoch = conn->max_recv_epoch;
+}
+
+static bool reassign_send(struct ini_conn *conn, struct ini_command *c)
+{
+    struct ini_session *s = conn->s;
+    uint32_t itt = ini_slot_take(s, INI_SLOT_REASSIGN);
+    if (itt == PDU_TAG_RESERVED)
+        return false;
+    struct pdu_task_management_request pdu;
+    uint8_t bhs[PDU_BHS_LEN];
+    ini_slot_find(s, itt)->conn = conn;
+    ini_slot_find(s, itt)->referenced_itt = c->itt;
+    command_rewind(c, conn);
+    ini_command_allege(c, conn);
+    pdu_task_management_request_init(&pdu);
+    pdu.immediate = 1; /* R7143-11.5.1-25 */
+    pdu.function = TMF_TASK_REASSIGN;
+    pdu.itt = itt;
+    pdu.referenced_task_tag = c->itt; /* R7143-11.5.4-01 */
+    pdu.cmd_sn = s->cmd_sn;
+    pdu.exp_stat_sn = conn->exp_stat_sn;
+    pdu.exp_data_sn = c->in_len ? c->exp_data_sn : 0; /* R7143-11.5.6-04 */
+    pdu_task_management_request_encode(&pdu, bhs);
+    ini_queue_pdu(conn, bhs, NULL, NULL);
+    return true;
+}
+
+void ini_reassign_pdu(struct ini_conn *conn, uint32_t itt, uint8_t response)
+{
+    struct ini_session *s = conn->s;
+    struct ini_slot *slot = ini_slot_find(s, itt);
+    struct ini_command *c = ini_command_find(conn, slot->referenced_itt);
+    ini_slot_release(s, itt);
+    if (response == INI_REPLY_LOST || !c)
+        return; /* with its connection: it waits in that one's cleanup */
+    if (response == 0)
+        s->counters.reassigns++;
+    else /* it did get there, and is there no more: what became of it is unknown */
+        ini_command_end(s, c, INI_DONE_LOST);
+}
+
+/* The target dropped it at the logout, if it ever had it: R7143-7.2.1-05, R7143-11.14-07. */
+static bool command_unknown_to_target(const struct ini_session *s, const struct ini_command *c)
+{
+    return !c->immediate && sn_ge(c->cmd_sn, s->exp_cmd_sn);
+}
+
+static bool command_continue(struct ini_session *s, struct ini_cleanup *r, struct ini_command *c)
+{
+    struct ini_conn *conn = ini_conn_pick(s);
+    if (!conn)
+        return false;
+    if (command_unknown_to_target(s, c)) {
+        c->exp_data_sn = 0;
+        c->in_done = 0;
+        command_rewind(c, conn);
+        c->resync = false;
+        s->counters.retries++;
+        ini_command_send(conn, c); /* with its old CmdSN: this closes the gap */
+        return !conn->over;
+    }
+    if (c->immediate || r->discarded) { /* immediate commands end with their connection (7.14) */
+        ini_command_end(s, c, INI_DONE_LOST);
+        return true;
+    }
+    return reassign_send(conn, c) && !conn->over; /* R7143-11.5.1-22 */
+}
+
+static void cleanup_continue(struct ini_session *s, struct ini_cleanup *r, uint64_t now)
+{
+    if (now < r->reassign_ns)
+        return;
+    list_for_each_safe(node, &r->commands)
+    {
+        if (now > r->retain_ns)
+            r->discarded = true;
+        if (!command_continue(s, r, list_entry(node, struct ini_command, node)))
+            break;
+    }
+    if (!s->over && list_empty(&r->commands))
+        cleanup_free(s, r);
+    else if (!s->over && now > r->retain_ns && ini_connections(s) == 0)
+        ini_fail(s, "the session could not be continued in time");
+}
+
+/* ---- all of it ---- */
+
+static void cleanup_run(struct ini_session *s, struct ini_cleanup *r, uint64_t now)
+{
+    if (r->conn)
+        return; /* buffers of its commands may be in use */
+    if (r->logged_out) {
+        cleanup_continue(s, r, now);
+    } else if (r->state == INI_R2_IN_CLEANUP) {
+        if (r->by->state != INI_S4_IN_LOGIN && now >= r->logout_by_ns)
+            ini_conn_fail(r->by,
+                          "the target does not answer the logout of a failed connection"); /* M3 follows */
+    } else if (now > r->retain_ns || (r->tries > INI_TRIES_MAX && now >= r->wait_ns)) {
+        cleanup_give_up(s, r);
+    } else if (now >= r->wait_ns) {
+        logout_try(s, r);
+    }
+}
+
+void ini_recovery_run(struct ini_session *s)
+{
+    uint64_t now = env_now(s->env);
+    for (uint32_t i = 0; i < INI_CONNECTIONS_MAX && !s->over; i++)
+        if (s->cleanups[i].used)
+            cleanup_run(s, &s->cleanups[i], now);
+}
+
+uint64_t ini_recovery_deadline(const struct ini_session *s)
+{
+    uint64_t due = UINT64_MAX, now = s->cleanups_used ? env_now(s->env) : 0;
+    for (uint32_t i = 0; s->cleanups_used && i < INI_CONNECTIONS_MAX; i++) {
+        const struct ini_cleanup *r = &s->cleanups[i];
+        if (!r->used || r->conn)
+            continue;
+        uint64_t at = r->logged_out ? r->reassign_ns : r->wait_ns;
+        if (r->state == INI_R2_IN_CLEANUP)
+            at = r->by->state == INI_S4_IN_LOGIN ? UINT64_MAX : r->logout_by_ns;
+        else if (at <= now) /* it waits for a connection or a task tag */
+            at = r->retain_ns + 1;
+        due = at < due ? at : due;
+    }
+    return due;
+}
