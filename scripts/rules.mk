@@ -8,19 +8,21 @@ MAKEFLAGS += --no-print-directory
 sources   = $(sort $(shell find $(1) -name '*.c' ! -name '*_win32.c' 2>/dev/null))
 objects   = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
-MAINS         := target/service/main.c initiator/cli/main.c
+MAINS         := target/service/main.c initiator/cli/main.c conformance/main.c
 BENCH_SRC     := $(call sources,bench)
 COMMON_SRC    := $(call sources,common)
 TARGET_SRC    := $(filter-out $(MAINS),$(call sources,target))
 # The library is for embedding: the program's own files stay out of it.
 CLI_SRC       := $(call sources,initiator/cli)
 INITIATOR_SRC := $(filter-out $(CLI_SRC),$(call sources,initiator))
-LIBS          := $(B)/libtarget.a $(B)/libinitiator.a $(B)/libcommon.a
+CONFORMANCE_SRC := $(filter-out $(MAINS),$(call sources,conformance))
+LIBS          := $(B)/libtarget.a $(B)/libconformance.a $(B)/libinitiator.a $(B)/libcommon.a
 
 # A program exists as soon as its main.c does.
 program   = $(if $(wildcard $(1)),$(B)/bin/$(2))
 PROGRAMS  := $(call program,target/service/main.c,lunette-target) \
              $(call program,initiator/cli/main.c,lunette-initiator) \
+             $(call program,conformance/main.c,lunette-conformance) \
              $(call program,bench/main.c,lunette-bench)
 # Users and tests find the release build in build/bin.
 USER_BIN  := $(if $(filter release,$(VARIANT)),$(patsubst $(B)/bin/%,build/bin/%,$(PROGRAMS)))
@@ -33,6 +35,7 @@ lib: $(LIBS)
 $(B)/libcommon.a:    $(call objects,$(COMMON_SRC))
 $(B)/libtarget.a:    $(call objects,$(TARGET_SRC))
 $(B)/libinitiator.a: $(call objects,$(INITIATOR_SRC))
+$(B)/libconformance.a: $(call objects,$(CONFORMANCE_SRC))
 # Made anew: `ar` would keep the members of deleted sources. Renamed into place, for two makes at once. An empty
 # library is fine.
 $(LIBS):
@@ -46,9 +49,11 @@ $(B)/obj/%.o: %.c Makefile
 
 link = @mkdir -p $(@D) && echo "LD $@" && $(CC) $(CFLAGS) $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(1) $(LDLIBS) -o $@
 
-$(B)/bin/lunette-target:    $(B)/obj/target/service/main.o $(B)/libtarget.a $(B)/libcommon.a
+$(B)/bin/lunette-target:    $(B)/obj/target/service/main.o $(B)/libtarget.a $(B)/libconformance.a $(B)/libcommon.a
 	$(call link)
 $(B)/bin/lunette-initiator: $(call objects,$(CLI_SRC)) $(B)/libinitiator.a $(B)/libcommon.a
+	$(call link)
+$(B)/bin/lunette-conformance: $(B)/obj/conformance/main.o $(B)/libconformance.a $(B)/libcommon.a
 	$(call link)
 $(B)/bin/lunette-bench:     $(call objects,$(BENCH_SRC)) $(B)/libinitiator.a $(B)/libcommon.a
 	$(call link)
@@ -118,7 +123,7 @@ lab: all
 WIN_CC     := x86_64-w64-mingw32-gcc
 WIN_LINUX  := common/base/env_host.c common/io/uring% common/io/epoll%
 WIN_SRC    := $(filter-out $(WIN_LINUX) %_posix.c,$(shell find common target/iscsi target/scsi target/store \
-                initiator/iscsi -name '*.c' 2>/dev/null))
+                initiator/iscsi conformance/referee -name '*.c' 2>/dev/null))
 WIN_OBJ    := $(sort $(WIN_SRC:%.c=build/windows/obj/%.o))
 # mingw's own printf family knows C99 (%zu), but its gcc checks formats against Microsoft's: the other builds check them.
 WIN_CFLAGS := -std=c11 $(WARN) -Wno-format -Wno-format-extra-args -O2 -g -I. -D_GNU_SOURCE -D__USE_MINGW_ANSI_STDIO=1

@@ -1,10 +1,11 @@
-/* The referee: a passive checker of iSCSI sessions. It sees both directions of every connection, shares only the codec
- * (common/iscsi, common/scsi) with the engines, and knows every rule of RFC 7143 and RFC 7144 that can be seen on the
- * wire. It is a tap, so the simulator, the target service, the initiator library and the capture reader feed it alike.
+/* The referee: a passive checker of iSCSI sessions. It sees both directions of every connection, shares only
+ * the codec (common/iscsi, common/scsi) with the engines, and knows every rule of RFC 7143 and RFC 7144 that
+ * can be seen on the wire. It is a tap, so the simulator, the target service, the initiator library and the
+ * capture reader feed it alike.
  *
- * Each rule is a row of one table (rules.h): requirement id, whose duty it is (initiator or target), from which vantages
- * it can be decided, and a sentence. Where a rule cannot be decided (mid-stream start, loss in the capture, the vantage)
- * the referee counts it as undecidable and says nothing. */
+ * Each rule is a row of one table (rules.h): requirement id, whose duty it is (initiator or target), from
+ * which vantages it can be decided, and a sentence. Where a rule cannot be decided (mid-stream start, loss in
+ * the capture, the vantage) the referee counts it as undecidable and says nothing. */
 #ifndef LUNETTE_CONFORMANCE_REFEREE_H
 #define LUNETTE_CONFORMANCE_REFEREE_H
 
@@ -15,19 +16,31 @@
 #include "common/base/env.h"
 #include "common/capture/tap.h"
 
-/* Where the bytes were seen. At an end the two directions are ordered as that end saw them: what the peer knew when it
- * sent is not known. BETWEEN: a capture on the way, or the simulator's network: neither end's order is exact. */
+/* Where the bytes were seen. At an end the two directions are ordered as that end saw them: what the peer
+ * knew when it sent is not known. BETWEEN: a capture on the way, or the simulator's network: neither end's
+ * order is exact. */
 enum referee_vantage { REFEREE_AT_INITIATOR, REFEREE_AT_TARGET, REFEREE_BETWEEN };
 
 enum referee_party { REFEREE_INITIATOR, REFEREE_TARGET };
 
+/* A row of the table. */
+struct referee_rule {
+    const char *tag;         /* unique */
+    const char *requirement; /* several rows may show parts of one requirement */
+    enum referee_party party;
+    unsigned vantages; /* bit 1 << enum referee_vantage: where it can be decided */
+    unsigned needs;    /* NEEDS_* (rules.h): how much must have been seen */
+    const char *sentence;
+};
+const struct referee_rule *referee_rules(size_t *count);
+
 struct referee_finding {
-    const char *requirement; /* id, static */
+    const char *requirement;  /* id, static */
     enum referee_party party; /* who broke it */
-    uint64_t conn;           /* the tap's number */
-    uint64_t pdu;            /* number of the PDU on its connection, both directions counted together, from 1 */
+    uint64_t conn;            /* the tap's number */
+    uint64_t pdu; /* number of the PDU on its connection, both directions counted together, from 1 */
     uint64_t time_ns;
-    const char *rule;        /* static sentence */
+    const char *rule; /* static sentence */
     char expected[160], seen[160];
 };
 
@@ -47,8 +60,8 @@ int referee_new(const struct env *env, const struct referee_options *options, st
 void referee_free(struct referee *referee);
 /* Owned by the referee; valid until referee_free. */
 struct tap *referee_tap(struct referee *referee);
-/* Bytes of this direction were lost here (capture gap, overrun): resynchronises at `resume` if the next PDU boundary is
- * known to be there, else the direction is given up. */
+/* Bytes of this direction were lost here (capture gap, overrun): resynchronises at `resume` if the next PDU
+ * boundary is known to be there, else the direction is given up. */
 void referee_gap(struct referee *referee, uint64_t conn, enum tap_direction direction, bool resume);
 /* The next finding in order of discovery; false: none. */
 bool referee_next(struct referee *referee, struct referee_finding *out);

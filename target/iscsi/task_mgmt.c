@@ -475,7 +475,9 @@ void task_mgmt_orphan(struct tgt_session *s, const struct tgt_conn *conn)
         fence_forget(s, &tmf->fenced);
         list_remove(&tmf->session_node);
         s->tmf_count--;
-        if (tmf->started && !tmf->over)
+        bool finished = tmf->over || list_linked(&tmf->scsi.node); /* nobody has come for it yet */
+        list_remove(&tmf->scsi.node);
+        if (tmf->started && !finished)
             tmf->scsi.detached = true; /* the device server frees it */
         else
             env_free(s->r->env, tmf);

@@ -96,6 +96,11 @@ struct io *host_reactor_io(struct host_reactor *r)
     return r->io;
 }
 
+void host_reactor_set_tap(struct host_reactor *r, struct tap *tap)
+{
+    r->tap = tap;
+}
+
 struct tgt_reactor *host_reactor_engine(struct host_reactor *r)
 {
     return &r->engine;

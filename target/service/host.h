@@ -18,6 +18,7 @@
 struct host;
 struct host_reactor;
 struct host_listener;
+struct tap;
 
 /* Takes the ios as borrowed (they outlive the host) and sets each one's turn hook. `memory` bytes are the
  * most that all pools together may hold. The host keeps its own references to the snapshot. ERR_NOMEM. */
@@ -27,6 +28,9 @@ int host_new(const struct env *env, struct io *const *ios, uint32_t count, uint6
 void host_free(struct host *host);
 uint32_t host_count(const struct host *host);
 struct host_reactor *host_at(struct host *host, uint32_t index);
+/* Shows every byte that this reactor's connections receive and send to `tap` (common/capture/tap.h), which is
+ * called on the reactor's thread. Borrowed until host_free; NULL: none. Before the reactor's thread runs. */
+void host_reactor_set_tap(struct host_reactor *r, struct tap *tap);
 struct io *host_reactor_io(struct host_reactor *r);
 struct tgt_reactor *host_reactor_engine(struct host_reactor *r); /* for looking in */
 

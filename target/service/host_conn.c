@@ -33,6 +33,8 @@ static void conn_reset(struct host_conn *conn, struct host_reactor *r, io_handle
     conn->engine = NULL;
     conn->sock = sock;
     conn->peer = *peer;
+    conn->number = 0;
+    conn->shown = 0;
     conn->recv = (struct io_op){.done = recv_done};
     conn->send = (struct io_op){.done = send_done};
     conn->place = NULL;
@@ -83,6 +85,59 @@ static uint16_t group_of(const struct host_reactor *r, const struct io_addr *loc
     return listener_group;
 }
 
+/* ---- what taps see ---- */
+
+static void show_open(struct host_conn *conn, const struct io_addr *local)
+{
+    struct host_reactor *r = conn->r;
+    conn->number = atomic_fetch_add(&r->host->conns_numbered, 1) + 1;
+    r->tap->open(r->tap, conn->number, &conn->peer, local, env_now(r->host->env));
+}
+
+static void show_received(struct host_conn *conn, const struct io_op *op, uint64_t len)
+{
+    struct tap *tap = conn->r->tap;
+    struct io_vec chunk = {.len = len};
+    bool any = op->type == IO_OP_RECV_ANY;
+    if (any)
+        chunk.ptr = op->chunk->data;
+    tap->bytes(tap, conn->number, TAP_TO_TARGET, any ? &chunk : conn->in, any ? 1 : op->vec_count, len,
+               env_now(conn->r->host->env));
+}
+
+/* Output is shown when it is handed over, not when it has gone: so it stands before whatever the peer answers
+ * to it. Part of it may be handed over again after a short send. */
+static void show_output(struct host_conn *conn, uint32_t count)
+{
+    struct tap *tap = conn->r->tap;
+    uint64_t skip = conn->shown, len = 0;
+    uint32_t first = 0;
+    for (uint32_t i = 0; i < count; i++)
+        len += conn->out[i].len;
+    if (len <= skip)
+        return;
+    conn->shown = len;
+    for (len -= skip; skip >= conn->out[first].len; first++)
+        skip -= conn->out[first].len;
+    /* The first place is cut for the call: it is given back whole, for the send. */
+    struct io_vec whole = conn->out[first];
+    conn->out[first] = (struct io_vec){(uint8_t *)whole.ptr + skip, whole.len - skip};
+    tap->bytes(tap, conn->number, TAP_TO_INITIATOR, conn->out + first, count - first, len,
+               env_now(conn->r->host->env));
+    conn->out[first] = whole;
+}
+
+static void show_sent(struct host_conn *conn, uint64_t len)
+{
+    conn->shown -= len < conn->shown ? len : conn->shown;
+}
+
+static void show_close(struct host_conn *conn)
+{
+    struct tap *tap = conn->r->tap;
+    tap->close(tap, conn->number, env_now(conn->r->host->env));
+}
+
 void host_conn_accepted(struct host_reactor *r, io_handle sock, const struct io_addr *peer, uint16_t group)
 {
     struct tgt_conn_info info = {.peer = *peer};
@@ -108,6 +163,8 @@ void host_conn_accepted(struct host_reactor *r, io_handle sock, const struct io_
     list_push_back(&r->conns, &conn->node);
     r->conn_count++;
     list_push_back(&r->to_recv, &conn->recv_node);
+    if (r->tap)
+        show_open(conn, &info.local);
 }
 
 /* ---- receiving ---- */
@@ -145,6 +202,8 @@ static void recv_done(struct io_op *op)
         return;
     }
     if (op->result > 0) {
+        if (r->tap)
+            show_received(conn, op, (uint64_t)op->result);
         if (any)
             tgt_conn_received_chunk(conn->engine, op->chunk, (uint32_t)op->result);
         else
@@ -167,6 +226,8 @@ void host_conn_send(struct host_conn *conn)
     if (conn->send.busy || conn->closing)
         return; /* send_done goes on */
     uint32_t count = tgt_conn_gather(conn->engine, conn->out, IO_VEC_MAX);
+    if (count > 0 && conn->r->tap)
+        show_output(conn, count);
     if (count > 0)
         io_send(conn->r->io, &conn->send, conn->sock, conn->out, count);
 }
@@ -174,7 +235,10 @@ void host_conn_send(struct host_conn *conn)
 static void send_done(struct io_op *op)
 {
     struct host_conn *conn = container_of(op, struct host_conn, send);
-    tgt_conn_sent(conn->engine, op->result > 0 ? (uint64_t)op->result : 0);
+    uint64_t sent = op->result > 0 ? (uint64_t)op->result : 0;
+    if (conn->r->tap)
+        show_sent(conn, sent);
+    tgt_conn_sent(conn->engine, sent);
     if (conn->closing)
         conn_check_closed(conn);
     else if (op->result < 0 && op->result != ERR_AGAIN)
@@ -260,6 +324,8 @@ static void conn_check_closed(struct host_conn *conn)
     if (conn->recv.busy || conn->send.busy)
         return;
     struct host_reactor *r = conn->r;
+    if (r->tap)
+        show_close(conn);
     io_close(r->io, conn->sock);
     tgt_conn_closed(conn->engine);
     host_conn_login_over(conn);

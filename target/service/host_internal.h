@@ -3,6 +3,7 @@
 #ifndef LUNETTE_SERVICE_HOST_INTERNAL_H
 #define LUNETTE_SERVICE_HOST_INTERNAL_H
 
+#include "common/capture/tap.h"
 #include "common/iscsi/framer.h"
 #include "target/service/directory.h"
 #include "target/service/host.h"
@@ -19,11 +20,13 @@ struct host_conn {
     struct host_reactor *r;     /* borrowed; changes when the connection is placed */
     struct tgt_conn *engine;    /* owned by the engine */
     io_handle sock;
+    uint64_t number; /* what taps call it */
     struct io_addr peer;
     uint16_t group; /* of the portal that it came in through */
     struct io_op recv, send;
     struct io_vec in[FRAMER_PLACES_MAX];
     struct io_vec out[IO_VEC_MAX];
+    uint64_t shown;                /* bytes of the output to come that the tap has seen already */
     struct io_post post;           /* on its way to another reactor */
     struct directory_place *place; /* one reference, or NULL */
     bool login_counted;            /* in the directory's count of its address */
@@ -54,6 +57,7 @@ struct host_reactor {
     uint32_t index;
     struct io *io; /* borrowed */
     struct pool *pool;
+    struct tap *tap; /* borrowed, or NULL */
     struct tgt_reactor engine;
     struct list_node conns, free_conns, listeners, free_msgs;
     struct list_node to_recv; /* connections that may be read again at the end of this turn */
@@ -73,6 +77,7 @@ struct host {
     atomic_uint connections; /* of all reactors */
     atomic_ullong refused;
     atomic_uint in_transit; /* posts between reactors that have not run */
+    atomic_ullong conns_numbered;
     struct host_reactor reactors[];
 };
 

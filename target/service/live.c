@@ -85,6 +85,8 @@ bool live_start(struct live *live, struct tgt_config *config, struct outcome *o)
         host_new(live->env, live->ios, live->options.reactors, live->options.memory, config, &live->host);
     if (err)
         return outcome_fail(o, "cannot start the service: %s", err_text(err));
+    for (uint32_t i = 0; live->options.taps && i < live->options.reactors; i++)
+        host_reactor_set_tap(host_at(live->host, i), live->options.taps[i]);
     for (uint32_t i = 0; i < live->options.reactors; i++) {
         live->threads[i] = (struct thread){.live = live, .index = i};
         if (pthread_create(&live->threads[i].id, NULL, thread_main, &live->threads[i]) != 0)

@@ -14,7 +14,8 @@ struct live;
 struct live_options {
     uint32_t reactors;
     enum io_kind io;
-    uint64_t memory; /* bytes: all pools together */
+    uint64_t memory;         /* bytes: all pools together */
+    struct tap *const *taps; /* one for each reactor, or NULL; borrowed for the life of `live` */
 };
 
 /* Makes the ios, but no reactor yet: disks are opened with live_io before a first snapshot exists. */

@@ -18,6 +18,7 @@
 #include "target/service/live.h"
 #include "target/service/manager.h"
 #include "target/service/verbs.h"
+#include "target/service/watch.h"
 
 #define STOP_NS UINT64_C(10000000000) /* how long sessions may take to end, once logouts are not waited for  \
                                        */
@@ -46,6 +47,7 @@ const struct args_option serve_options[] = {
     {"--io", "uring|epoll|auto", "how to talk to the kernel (default auto)"},
     {"--memory", "SIZE", "most memory for data buffers"},
     TUNING_OPTIONS,
+    WATCH_OPTIONS,
     {"--run-as", "USER", "give up root once disks are open and portals listen"},
     {"--log-level", "LEVEL", "error, warn, info or debug (default info)"},
     {"--log-format", "text|json", "default text"},
@@ -59,6 +61,7 @@ struct service {
     bool has_state;
     struct live_options options;
     struct tuning tuning;
+    struct watch *watch; /* NULL: nobody looks on */
     struct live *live;
     struct manager manager;
     bool managed; /* manager_init was called */
@@ -259,6 +262,12 @@ static bool start(const struct args *args, struct service *s, struct outcome *o)
     json_t *root = load(args, s, o);
     if (!root)
         return false;
+    /* Before root is given up, and with signals blocked: it has a thread of its own. */
+    if (!watch_open(args, s->options.reactors, &s->watch, o)) {
+        json_decref(root);
+        return false;
+    }
+    s->options.taps = watch_taps(s->watch);
     if (!live_new(env_host(), &s->options, &s->live, o)) {
         json_decref(root);
         return false;
@@ -366,6 +375,8 @@ static void clean_up(struct service *s)
         s->manager.live = NULL;
     /* LUs before the reactors that may still have a view of them: views are only memory by now. */
     live_free_host(s->live);
+    watch_close(s->watch);
+    s->watch = NULL;
     if (s->managed)
         manager_fini(&s->manager);
     live_free(s->live);

@@ -1,7 +1,7 @@
-/* Recovery at level 2 under chance: one initiator with two connections reads and writes and checks every byte,
- * while data is damaged, Data-In, R2T answers and responses are lost, and transports are cut at any step. Method:
- * seeded; after each loss the initiator does what the RFC asks of it (SNACK, recovery logout or reinstatement,
- * TASK REASSIGN), and every command has to end GOOD, exactly once. */
+/* Recovery at level 2 under chance: one initiator with two connections reads and writes and checks every
+ * byte, while data is damaged, Data-In, R2T answers and responses are lost, and transports are cut at any
+ * step. Method: seeded; after each loss the initiator does what the RFC asks of it (SNACK, recovery logout or
+ * reinstatement, TASK REASSIGN), and every command has to end GOOD, exactly once. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -187,9 +187,8 @@ static void one(uint32_t number)
     struct op op = {.which = rnd(2), .write = rnd(2), .at = rnd(32) * BLOCK, .len = (1 + rnd(32)) * BLOCK};
     struct reply *r;
     op.c = &conns[op.which];
-    op.c->cmd_sn = conns[!op.which].cmd_sn = op.c->cmd_sn > conns[!op.which].cmd_sn
-                                                 ? op.c->cmd_sn
-                                                 : conns[!op.which].cmd_sn;
+    op.c->cmd_sn = conns[!op.which].cmd_sn =
+        op.c->cmd_sn > conns[!op.which].cmd_sn ? op.c->cmd_sn : conns[!op.which].cmd_sn;
     op.c->itt = 1000 + number;
     w.delay = rnd(2);
     begin(&op);

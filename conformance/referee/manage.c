@@ -1,0 +1,207 @@
+/* Task management (RFC 7143 11.5, 11.6; RFC 7144 chapter 6): what a request has to name, and what its
+ * response ends. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "conformance/referee/internal.h"
+
+enum {
+    ABORT_TASK = 1,
+    ABORT_TASK_SET,
+    CLEAR_ACA,
+    CLEAR_TASK_SET,
+    LU_RESET,
+    WARM_RESET,
+    COLD_RESET,
+    REASSIGN,
+    QUERY_TASK,
+    QUERY_TASK_SET,
+    NEXUS_RESET,
+    QUERY_ASYNC
+};
+
+static bool is_new(uint8_t function)
+{
+    return function >= QUERY_TASK && function <= QUERY_ASYNC;
+}
+
+static bool names_task(uint8_t function)
+{
+    return function == ABORT_TASK || function == REASSIGN || function == QUERY_TASK;
+}
+
+static bool of_whole_target(uint8_t function)
+{
+    return function == WARM_RESET || function == COLD_RESET || function == NEXUS_RESET;
+}
+
+static bool of_whole_unit(uint8_t function)
+{
+    return function == ABORT_TASK_SET || function == CLEAR_TASK_SET || function == LU_RESET;
+}
+
+/* ---- requests ---- */
+
+static void check_function(struct rconn *c, const struct pdu_task_management_request *q)
+{
+    struct words seen = say("function %u", q->function);
+    if (q->function < ABORT_TASK || q->function > QUERY_ASYNC)
+        finding(c, RULE_TMF_FUNCTION, "1 to 12", seen.text);
+    else if (is_new(q->function) && c->session->params.iscsi_protocol_level < 2)
+        finding(c, RULE_TMF_LEVEL, "iSCSIProtocolLevel 2 for it", seen.text);
+}
+
+static void check_fields(struct rconn *c, const struct pdu_task_management_request *q)
+{
+    uint8_t f = q->function;
+    bool tag = q->referenced_task_tag != PDU_TAG_RESERVED;
+    struct words seen_tag = say("function %u with tag 0x%08" PRIx32, f, q->referenced_task_tag);
+    if (q->lun && (of_whole_target(f) || f == REASSIGN))
+        finding(c, f == NEXUS_RESET ? RULE_TMF_LUN_NEW : RULE_TMF_LUN, "LUN 0 (reserved)",
+                say("0x%016" PRIx64, q->lun).text);
+    if (f >= ABORT_TASK && f <= QUERY_ASYNC && tag != names_task(f))
+        finding(c, is_new(f) ? RULE_TMF_TAG_NEW : RULE_TMF_TAG, names_task(f) ? "a task tag" : "0xffffffff",
+                seen_tag.text);
+    if (q->ref_cmd_sn && f >= ABORT_TASK_SET && f <= REASSIGN)
+        finding(c, RULE_TMF_REF_ZERO, "RefCmdSN 0", say("0x%08" PRIx32, q->ref_cmd_sn).text);
+    if (q->exp_data_sn && f != REASSIGN)
+        finding(c, RULE_TMF_EXP_DATA_SN, "ExpDataSN 0", say("%" PRIu32, q->exp_data_sn).text);
+    if (f == REASSIGN && !q->immediate)
+        finding(c, RULE_REASSIGN_IMMEDIATE, "I=1", "I=0");
+}
+
+/* RefCmdSN tells the target of a command that it may never have seen. */
+static void check_reference(struct rconn *c, const struct pdu_task_management_request *q,
+                            const struct rtask *ref)
+{
+    bool query = q->function == QUERY_TASK;
+    if ((q->function != ABORT_TASK && !query) || !ref || ref->done ||
+        ref->opcode == PDU_OP_task_management_request)
+        return;
+    uint32_t due = ref->immediate ? q->cmd_sn : ref->cmd_sn;
+    enum rule_id rule = query ? RULE_QUERY_REF : ref->immediate ? RULE_ABORT_REF_IMMEDIATE : RULE_ABORT_REF;
+    if (q->ref_cmd_sn != due)
+        finding(c, rule, say("0x%08" PRIx32, due).text, say("0x%08" PRIx32, q->ref_cmd_sn).text);
+    if (ref->conn && ref->conn != c && ref->conn->phase == PHASE_FULL && !ref->conn->logout_sent &&
+        !ref->unsure)
+        finding(c, query ? RULE_QUERY_CONN : RULE_ABORT_CONN, "the task's connection", "another");
+}
+
+static bool covers(const struct rtask *tmf, const struct rtask *task)
+{
+    if (task == tmf || task->opcode != PDU_OP_scsi_command)
+        return false;
+    return of_whole_target(tmf->function) || (of_whole_unit(tmf->function) && task->lun == tmf->lun);
+}
+
+static void mark_aborting(struct rsession *s, struct rtask *tmf, struct rtask *ref)
+{
+    if (tmf->function == ABORT_TASK && ref)
+        ref->aborting = true;
+    list_for_each(it, &s->live)
+    {
+        struct rtask *task = list_entry(it, struct rtask, order);
+        if (covers(tmf, task))
+            task->aborting = true;
+    }
+}
+
+void manage_request(struct rconn *c, const struct rpdu *p)
+{
+    struct pdu_task_management_request q;
+    struct rsession *s = c->session;
+    pdu_task_management_request_decode(p->bhs, &q);
+    check_function(c, &q);
+    check_fields(c, &q);
+    struct rtask *ref = names_task(q.function) ? task_find(s, q.referenced_task_tag) : NULL;
+    check_reference(c, &q, ref);
+    if (q.function == REASSIGN && ref && ref->opcode == PDU_OP_scsi_command && !ref->done && ref->conn &&
+        ref->conn->phase == PHASE_FULL && !ref->unsure)
+        finding(c, RULE_REASSIGN_LOGOUT, "a recovery logout first", "the task's connection is in use");
+    if (q.function == ABORT_TASK && !ref && sn_lt(q.ref_cmd_sn, q.cmd_sn))
+        session_plug(s, q.ref_cmd_sn);
+    if (of_whole_target(q.function) && sn_lt(s->contiguous, s->next_cmd_sn))
+        s->contiguous = s->next_cmd_sn; /* missing requests may count as received: R7143-4.2.3.3-11 */
+    struct rtask *task = task_new(c, p, q.itt, q.immediate, q.cmd_sn);
+    if (!task)
+        return;
+    task->function = q.function;
+    task->lun = q.lun;
+    task->ref_itt = q.referenced_task_tag;
+    /* Looked up again: a tag that was used twice has just been taken from the old task. */
+    ref = names_task(q.function) ? task_find(s, q.referenced_task_tag) : NULL;
+    mark_aborting(s, task, ref == task ? NULL : ref);
+}
+
+/* ---- responses ---- */
+
+static void end_task(struct rconn *c, struct rtask *task)
+{
+    task->aborted = true;
+    task_done(c, task);
+}
+
+/* Every task that the function took, as far as it was sent before: it gets no response any more. */
+static void end_tasks(struct rconn *c, const struct rtask *tmf)
+{
+    struct rsession *s = c->session;
+    struct rtask *ref = tmf->function == ABORT_TASK ? task_find(s, tmf->ref_itt) : NULL;
+    if (ref && !ref->done && ref != tmf)
+        end_task(c, ref);
+    list_for_each_safe(it, &s->live)
+    {
+        struct rtask *task = list_entry(it, struct rtask, order);
+        /* An immediate TMF has the CmdSN that comes next; of immediate tasks only the connection's order is
+         * known. */
+        bool before = task->immediate ? task->conn == tmf->conn : sn_lt(task->cmd_sn, tmf->cmd_sn);
+        if (covers(tmf, task) && before && task->aborting)
+            end_task(c, task);
+    }
+}
+
+static void reassigned(struct rconn *c, const struct rtask *tmf)
+{
+    struct rtask *task = task_find(c->session, tmf->ref_itt);
+    if (!task)
+        return;
+    task->conn = c;
+    task->unsure = true;
+    task->snack_tag = 0;
+}
+
+static void check_code(struct rconn *c, const struct rtask *tmf, const struct pdu_task_management_response *a)
+{
+    uint32_t level = c->session->params.iscsi_protocol_level;
+    struct words seen = say("0x%02x for function %u", a->response, tmf->function);
+    const struct rtask *ref = names_task(tmf->function) ? task_find(c->session, tmf->ref_itt) : NULL;
+    if (a->response > 7 && a->response != 255)
+        finding(c, RULE_TMF_CODE, "0 to 6 or 255", seen.text);
+    if (a->response == 7 && (level < 2 || !is_new(tmf->function)))
+        finding(c, RULE_TMF_CODE, "no response of RFC 7144", seen.text);
+    if (a->additional_response && level < 2)
+        finding(c, RULE_TMF_ADDITIONAL, "0", say("0x%06" PRIx32, a->additional_response).text);
+    if (a->response == 0 && ref && !ref->done && ref != tmf && ref->opcode == PDU_OP_task_management_request)
+        finding(c,
+                tmf->function == ABORT_TASK   ? RULE_ABORT_TMF
+                : tmf->function == QUERY_TASK ? RULE_QUERY_TMF
+                                              : RULE_REASSIGN_TMF,
+                "255", seen.text);
+    if (a->response == 0 && tmf->function == REASSIGN && c->session->params.error_recovery_level < 2)
+        finding(c, RULE_REASSIGN_LEVEL, "4", seen.text);
+}
+
+void manage_response(struct rconn *c, const struct rpdu *p)
+{
+    struct pdu_task_management_response a;
+    pdu_task_management_response_decode(p->bhs, &a);
+    struct rtask *task = task_of_response(c, p, a.itt, PDU_OP_task_management_request);
+    if (!task)
+        return;
+    check_code(c, task, &a);
+    if (a.response == 0 && task->function == REASSIGN)
+        reassigned(c, task);
+    else if (a.response == 0)
+        end_tasks(c, task);
+    task->stat_sn = a.stat_sn;
+    task_done(c, task);
+}
