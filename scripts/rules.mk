@@ -70,6 +70,9 @@ UNIT_RUN     := $(if $(T),$(addprefix $(B)/tests/unit/,$(T)),$(UNIT_BIN))
 $(UNIT_BIN): $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(UNIT_HELPERS) $(LIBS)
 	$(call link,-lcmocka)
 
+# The simulator's model is tested like any other module.
+$(B)/tests/unit/test_sim_model: $(B)/obj/tests/sim/model.o
+
 # Only a full run records proofs: a single test must not empty the file of all the others.
 .PHONY: unit unit-build
 unit-build: $(UNIT_RUN)
@@ -79,16 +82,28 @@ unit: $(UNIT_RUN)
 # ---- simulator: tests/sim/*.c is one program -----------------------------------------------------------------------
 SIM_SRC := $(sort $(wildcard tests/sim/*.c))
 SIM_BIN := $(B)/tests/sim/lunette-sim
+# The referee, once it is there, watches every simulated connection.
+SIM_REFEREE := $(call sources,conformance/referee)
+$(B)/obj/tests/sim/watch.o: CPPFLAGS += $(if $(SIM_REFEREE),-DLUNETTE_REFEREE)
 
 # The simulator's initiators stamp their blocks as lunette-bench does.
-$(SIM_BIN): $(call objects,$(SIM_SRC) bench/stamp.c) $(LIBS)
+$(SIM_BIN): $(call objects,$(SIM_SRC) $(SIM_REFEREE) bench/stamp.c) $(LIBS)
 	$(call link)
 
-.PHONY: sim sim-build
+SIM_ARGS := $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FROM),--from $(FROM)) \
+            $(if $(FOREVER),--forever) $(if $(VERBOSE),--verbose) $(if $(SCENARIO),--scenario $(SCENARIO)) \
+            $(if $(JOBS),--jobs $(JOBS))
+
+.PHONY: sim sim-build sim-mutants
 sim-build: $(if $(SIM_SRC),$(SIM_BIN))
+# Only sets record proofs: a replay must not empty the file.
 sim: $(if $(SIM_SRC),$(SIM_BIN))
-	@$(if $(SEED),,: > $(B)/proofs-sim.tsv)
-	$(if $(SEED),,LUNETTE_PROOFS=$(B)/proofs-sim.tsv) $(SIM_BIN) $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS))
+	@$(if $(SEED)$(SCENARIO)$(FOREVER),,: > $(B)/proofs-sim.tsv)
+	$(if $(SEED)$(SCENARIO)$(FOREVER),,LUNETTE_PROOFS=$(B)/proofs-sim.tsv) $(SIM_BIN) $(SIM_ARGS)
+# Each deliberate defect of common/base/mutant.h until a seed catches it.
+sim-mutants:
+	@$(MAKE) VARIANT=mutants sim-build
+	build/mutants/tests/sim/lunette-sim --mutants $(if $(MUTANT),--mutant $(MUTANT)) $(SIM_ARGS)
 
 # ---- integration: pytest against the real programs -----------------------------------------------------------------
 # Debian's python has Debian's pytest; a python3 found first on PATH may be another one.
@@ -159,7 +174,7 @@ proofs:
 check:
 	@scripts/check
 # Tables keep one row per line, whatever clang-format thinks of it.
-TABLES := common/base/err.h common/iscsi/key_def.h $(addprefix common/scsi/,asc_names.c opcode_names.c cdb_def.h \
+TABLES := common/base/err.h conformance/referee/rules.h common/iscsi/key_def.h $(addprefix common/scsi/,asc_names.c opcode_names.c cdb_def.h \
             field.h inquiry.h mode.h capacity.h)
 format-check:
 	@clang-format --dry-run --Werror $(filter-out $(TABLES),$(shell git ls-files '*.c' '*.h'))
@@ -174,7 +189,7 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 clean:
-	rm -rf build/release build/clang build/asan build/tsan build/windows build/bin build/check
+	rm -rf build/release build/clang build/asan build/tsan build/mutants build/windows build/bin build/check
 
 # Headers each object was made from, as the compiler saw them.
 -include $(shell find $(B)/obj build/windows/obj -name '*.d' 2>/dev/null)

@@ -1,4 +1,4 @@
-/* The simulated world: generator, clock, handles, posts, and whose turn it is. */
+/* The simulated world: events, the clock, posts, and whose turn it is. */
 #include "common/io/sim.h"
 
 #include <assert.h>
@@ -9,196 +9,6 @@
 #define SIM_START_NS UINT64_C(1000000000) /* not 0, so that "a second ago" is a time too */
 
 _Static_assert(sizeof(struct sim_op) <= sizeof(((struct io_op *)0)->backend), "sim_op fits");
-
-/* ---- generator and trace: xoshiro256**, seeded by splitmix64 ---- */
-
-/* splitmix64's finalizer: every input bit changes half of the output. */
-static uint64_t scramble(uint64_t x)
-{
-    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return x ^ (x >> 31);
-}
-
-static uint64_t rotate(uint64_t x, int bits)
-{
-    return x << bits | x >> (64 - bits);
-}
-
-static void sim_seed(struct sim_world *world, uint64_t seed)
-{
-    for (int i = 0; i < 4; i++) {
-        seed += UINT64_C(0x9e3779b97f4a7c15);
-        world->rng[i] = scramble(seed);
-    }
-}
-
-uint64_t sim_random(struct sim_world *world)
-{
-    uint64_t *s = world->rng;
-    const uint64_t result = rotate(s[1] * 5, 7) * 9, shifted = s[1] << 17;
-    s[2] ^= s[0];
-    s[3] ^= s[1];
-    s[1] ^= s[2];
-    s[0] ^= s[3];
-    s[2] ^= shifted;
-    s[3] = rotate(s[3], 45);
-    return result;
-}
-
-uint64_t sim_below(struct sim_world *world, uint64_t max)
-{
-    /* Nothing is drawn when there is no choice: a fault that is off costs nothing and shifts nothing. */
-    return max == 0 ? 0 : max == UINT64_MAX ? sim_random(world) : sim_random(world) % (max + 1);
-}
-
-bool sim_chance(struct sim_world *world, uint32_t per_mille)
-{
-    return per_mille > 0 && sim_random(world) % 1000 < per_mille;
-}
-
-void sim_mix(struct sim_world *world, uint64_t word)
-{
-    world->hash = scramble((world->hash ^ word) + UINT64_C(0x9e3779b97f4a7c15));
-}
-
-void sim_trace_note(struct sim_world *world, const void *bytes, size_t len)
-{
-    const uint8_t *p = bytes;
-    sim_mix(world, len);
-    while (len > 0) {
-        /* Eight bytes at a time, low byte first whatever the machine, so that hashes agree between machines.
-         */
-        uint64_t word = 0;
-        const size_t step = len < 8 ? len : 8;
-        for (size_t i = 0; i < step; i++)
-            word |= (uint64_t)p[i] << (8 * i);
-        sim_mix(world, word);
-        p += step;
-        len -= step;
-    }
-}
-
-uint64_t sim_trace_hash(const struct sim_world *world)
-{
-    return world->hash;
-}
-
-/* ---- the env that engines see ---- */
-
-static uint64_t sim_env_now(void *ctx)
-{
-    return ((struct sim_world *)ctx)->now_ns;
-}
-
-/* The top bits: the generator's best. */
-static void sim_env_random(void *ctx, void *buf, size_t len)
-{
-    uint8_t *p = buf;
-    for (size_t i = 0; i < len; i++)
-        p[i] = (uint8_t)(sim_random(ctx) >> 56);
-}
-
-static void *sim_env_alloc(void *ctx, size_t size, size_t align)
-{
-    const struct env *heap = ((struct sim_world *)ctx)->heap;
-    return heap->alloc(heap->ctx, size, align);
-}
-
-static void sim_env_free(void *ctx, void *ptr)
-{
-    env_free(((struct sim_world *)ctx)->heap, ptr);
-}
-
-static size_t sim_env_hash(void *ctx, enum hash_alg alg, const struct bytes *parts, size_t count,
-                           uint8_t *out)
-{
-    const struct env *heap = ((struct sim_world *)ctx)->heap;
-    return heap->hash(heap->ctx, alg, parts, count, out);
-}
-
-static void sim_env_trace(void *ctx, const struct trace_event *event)
-{
-    const struct env *heap = ((struct sim_world *)ctx)->heap;
-    heap->trace(heap->ctx, event);
-}
-
-const struct env *sim_env(struct sim_world *world)
-{
-    return &world->env;
-}
-
-/* ---- handles ---- */
-
-/* A handle is its place in the table and, above, the place's generation. */
-enum { SIM_HANDLE_BITS = 16, SIM_HANDLE_MAX = 1 << SIM_HANDLE_BITS, SIM_GENERATION_MASK = 0x7fff };
-
-/* Any misuse of a handle is a bug of the code under test, and stops it where it happens. */
-static struct sim_handle *sim_handle_at(struct sim_world *world, io_handle handle)
-{
-    const uint32_t place = (uint32_t)handle & (SIM_HANDLE_MAX - 1);
-    assert(handle >= 0 && place < world->handle_count);
-    struct sim_handle *at = &world->handles[place];
-    assert(at->kind != SIM_FREE &&
-           at->generation == (uint32_t)(handle >> SIM_HANDLE_BITS)); /* else used after close */
-    return at;
-}
-
-/* Slots keep their generation when the table moves. */
-static int sim_handles_grow(struct sim_world *world)
-{
-    const uint32_t count = world->handle_count ? 2 * world->handle_count : 64;
-    if (count > SIM_HANDLE_MAX)
-        return ERR_BUSY;
-    struct sim_handle *handles = env_alloc(world->heap, count * sizeof(*handles));
-    if (!handles)
-        return ERR_NOMEM;
-    if (world->handle_count)
-        memcpy(handles, world->handles, world->handle_count * sizeof(*handles));
-    env_free(world->heap, world->handles);
-    world->handles = handles;
-    world->handle_count = count;
-    return 0;
-}
-
-/* The lowest free place: which number comes out depends on history alone, never on memory. */
-int sim_handle_new(struct sim_world *world, enum sim_kind kind, void *object, io_handle *out)
-{
-    uint32_t place = 0;
-    while (place < world->handle_count && world->handles[place].kind != SIM_FREE)
-        place++;
-    if (place == world->handle_count) {
-        int err = sim_handles_grow(world);
-        if (err < 0)
-            return err;
-    }
-    struct sim_handle *at = &world->handles[place];
-    at->kind = kind;
-    at->object = object;
-    at->generation = (at->generation + 1) & SIM_GENERATION_MASK;
-    *out = (io_handle)(at->generation << SIM_HANDLE_BITS | place);
-    return 0;
-}
-
-void *sim_handle_get(struct sim_world *world, io_handle handle, enum sim_kind kind)
-{
-    struct sim_handle *at = sim_handle_at(world, handle);
-    assert(at->kind == kind);
-    (void)kind;
-    return at->object;
-}
-
-enum sim_kind sim_handle_kind(struct sim_world *world, io_handle handle)
-{
-    return sim_handle_at(world, handle)->kind;
-}
-
-void sim_handle_drop(struct sim_world *world, io_handle handle)
-{
-    struct sim_handle *at = sim_handle_at(world, handle);
-    at->kind = SIM_FREE;
-    at->object = NULL;
-}
 
 /* ---- events ---- */
 
@@ -323,6 +133,14 @@ static void sim_turn(struct sim_io *self)
     world->current = before;
 }
 
+/* To the next thing due; a leaping clock makes it, and perhaps more, late. */
+static void sim_advance(struct sim_world *world, uint64_t next_ns)
+{
+    world->now_ns = next_ns;
+    if (world->options.clock_jump_ns && sim_happens(world, world->options.clock_jump, SIM_FAULT_CLOCK_JUMP))
+        world->now_ns += sim_below(world, world->options.clock_jump_ns);
+}
+
 /* Two passes in io order: count and choose by number, so that no pointer decides. */
 bool sim_step(struct sim_world *world)
 {
@@ -337,7 +155,7 @@ bool sim_step(struct sim_world *world)
     if (ready == 0) {
         if (next_ns == UINT64_MAX)
             return false;
-        world->now_ns = next_ns;
+        sim_advance(world, next_ns);
         return true;
     }
     uint64_t pick = sim_below(world, ready - 1);
@@ -417,12 +235,26 @@ static void sim_detach(struct io *io, io_handle sock)
 
 static int sim_attach(struct io *io, io_handle sock)
 {
-    (void)sim_handle_get(sim_world_of(io), sock,
-                         SIM_SOCKET); /* a socket belongs to the world, not to an io */
+    /* A socket belongs to the world; who has it decides only with whom it dies. */
+    sim_handle_own(sim_world_of(io), sock, io);
     return 0;
 }
 
 /* ---- life ---- */
+
+void sim_io_drain(struct sim_io *self, void (*dropped)(struct sim_world *world, struct io_op *op))
+{
+    struct heap_node *node;
+    while ((node = heap_min(&self->events))) {
+        struct sim_event *event = container_of(node, struct sim_event, node);
+        heap_remove(&self->events, node);
+        event->scheduled = false;
+        if (!event->is_post)
+            dropped(self->world, sim_op_of(event));
+    }
+    for (uint32_t i = 0; i <= SIM_IO_MAX; i++)
+        self->from[i].head = self->from[i].tail = NULL;
+}
 
 static void sim_io_free(struct io *io)
 {
@@ -483,15 +315,7 @@ int sim_world_new(const struct env *heap, uint64_t seed, const struct sim_option
     if (!world)
         return ERR_NOMEM;
     world->heap = heap;
-    world->env = (struct env){
-        .ctx = world,
-        .now_ns = sim_env_now,
-        .random = sim_env_random,
-        .alloc = sim_env_alloc,
-        .free = sim_env_free,
-        .hash = sim_env_hash,
-        .trace = heap->trace ? sim_env_trace : NULL,
-    };
+    sim_env_init(world);
     world->options = *options;
     world->now_ns = SIM_START_NS;
     world->current = SIM_OUTSIDE;
@@ -523,4 +347,16 @@ void sim_world_set_options(struct sim_world *world, const struct sim_options *op
 uint64_t sim_now(const struct sim_world *world)
 {
     return world->now_ns;
+}
+
+void sim_world_tap(struct sim_world *world, struct tap *tap, enum sim_vantage vantage)
+{
+    assert(world->tap_count < SIM_TAPS_MAX);
+    world->taps[world->tap_count].tap = tap;
+    world->taps[world->tap_count++].vantage = vantage;
+}
+
+void sim_world_wire(struct sim_world *world, struct sim_wire *wire)
+{
+    world->wire = wire;
 }

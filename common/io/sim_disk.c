@@ -1,261 +1,155 @@
-/* The simulated disk: sparse files by path, in memory. An operation takes effect as a whole at the moment in
- * which it completes; operations overtake one another as the seed likes. A failed write has been applied or
- * not: both happen. */
+/* The simulated disk: files by path, in memory. An operation takes effect as a whole at the moment in which
+ * it completes; operations overtake one another as the seed likes. A failed write has been applied, in part,
+ * or not: all happen. With disk_cache, contents are volatile until flushed (sim_cache.c); names and sizes are
+ * on the medium at once. */
 #include <assert.h>
 #include <string.h>
 
-#include "common/io/sim_internal.h"
-
-enum { SIM_PAGE_LEN = 4096, SIM_BUCKETS_MIN = 64, SIM_DIRECT_ALIGN = 512 };
-
-struct sim_page {
-    struct sim_page *next; /* in its bucket */
-    uint64_t index;
-    uint8_t data[SIM_PAGE_LEN];
-};
-
-struct sim_file {
-    struct list_node node; /* in world->files while it has a name */
-    char *path;            /* owned */
-    uint64_t size;         /* bytes */
-    uint32_t opens;        /* freed when no name and no open is left */
-    uint32_t shared_locks;
-    bool exclusive_lock;
-    struct sim_page **buckets; /* owned; bucket_count is a power of two or 0 */
-    uint64_t bucket_count;
-    uint64_t page_count;
-};
-
-struct sim_open {
-    struct sim_file *file;
-    unsigned flags;
-    uint32_t ops; /* in flight */
-};
-
-/* ---- pages ---- */
-
-/* Multiplicative hash: neighbouring pages spread. */
-static struct sim_page **page_bucket(struct sim_file *file, uint64_t index)
-{
-    return &file->buckets[(index * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (file->bucket_count - 1)];
-}
-
-static struct sim_page *page_find(struct sim_file *file, uint64_t index)
-{
-    if (file->bucket_count == 0)
-        return NULL;
-    struct sim_page *page = *page_bucket(file, index);
-    while (page && page->index != index)
-        page = page->next;
-    return page;
-}
-
-/* Keeps chains short; old pages stay where they are in memory. */
-static bool pages_grow(struct sim_world *world, struct sim_file *file)
-{
-    struct sim_file bigger = *file;
-    bigger.bucket_count = file->bucket_count ? 2 * file->bucket_count : SIM_BUCKETS_MIN;
-    bigger.buckets = env_alloc(world->heap, (size_t)bigger.bucket_count * sizeof(*bigger.buckets));
-    if (!bigger.buckets)
-        return false;
-    for (uint64_t i = 0; i < file->bucket_count; i++) {
-        for (struct sim_page *page = file->buckets[i], *next; page; page = next) {
-            struct sim_page **bucket = page_bucket(&bigger, page->index);
-            next = page->next;
-            page->next = *bucket;
-            *bucket = page;
-        }
-    }
-    env_free(world->heap, file->buckets);
-    file->buckets = bigger.buckets;
-    file->bucket_count = bigger.bucket_count;
-    return true;
-}
-
-/* False when memory is out, which the caller reports as a full disk. */
-static bool page_ensure(struct sim_world *world, struct sim_file *file, uint64_t index)
-{
-    if (page_find(file, index))
-        return true;
-    if (file->page_count >= file->bucket_count && !pages_grow(world, file))
-        return false;
-    struct sim_page *page = env_alloc(world->heap, sizeof(*page));
-    if (!page)
-        return false;
-    struct sim_page **bucket = page_bucket(file, index);
-    page->index = index;
-    page->next = *bucket;
-    *bucket = page;
-    file->page_count++;
-    return true;
-}
-
-/* Frees the pages first .. last - 1, whichever way is shorter: by number or by walking over all that exist.
- */
-static void pages_drop(struct sim_world *world, struct sim_file *file, uint64_t first, uint64_t last)
-{
-    if (first >= last || file->page_count == 0)
-        return;
-    const bool walk = last - first > file->bucket_count;
-    const uint64_t steps = walk ? file->bucket_count : last - first;
-    for (uint64_t i = 0; i < steps; i++) {
-        struct sim_page **at = walk ? &file->buckets[i] : page_bucket(file, first + i);
-        while (*at) {
-            struct sim_page *page = *at;
-            if (page->index < first || page->index >= last) {
-                at = &page->next;
-                continue;
-            }
-            *at = page->next;
-            file->page_count--;
-            env_free(world->heap, page);
-        }
-    }
-}
-
-/* The part of one page that a range touches. */
-struct page_part {
-    uint64_t index;
-    size_t start, len;
-};
-
-/* The first part of the range. */
-static struct page_part page_part_at(uint64_t offset, uint64_t left)
-{
-    struct page_part part = {offset / SIM_PAGE_LEN, (size_t)(offset % SIM_PAGE_LEN), 0};
-    part.len = SIM_PAGE_LEN - part.start < left ? SIM_PAGE_LEN - part.start : (size_t)left;
-    return part;
-}
-
-/* Pages that do not exist read as zeros. */
-static void file_copy_out(struct sim_file *file, uint64_t offset, uint8_t *to, uint64_t len)
-{
-    while (len > 0) {
-        const struct page_part part = page_part_at(offset, len);
-        const struct sim_page *page = page_find(file, part.index);
-        if (page)
-            memcpy(to, page->data + part.start, part.len);
-        else
-            memset(to, 0, part.len);
-        offset += part.len;
-        to += part.len;
-        len -= part.len;
-    }
-}
-
-/* The pages exist. */
-static void file_copy_in(struct sim_file *file, uint64_t offset, const uint8_t *from, uint64_t len)
-{
-    while (len > 0) {
-        const struct page_part part = page_part_at(offset, len);
-        memcpy(page_find(file, part.index)->data + part.start, from, part.len);
-        offset += part.len;
-        from += part.len;
-        len -= part.len;
-    }
-}
-
-static void file_clear_part(struct sim_file *file, uint64_t offset, uint64_t len)
-{
-    const struct page_part part = page_part_at(offset, len);
-    struct sim_page *page = page_find(file, part.index);
-    if (page)
-        memset(page->data + part.start, 0, part.len);
-}
-
-/* Whole pages are freed, the two at the edges overwritten: a discarded file costs nothing. */
-static void file_clear(struct sim_world *world, struct sim_file *file, uint64_t offset, uint64_t len)
-{
-    if (len == 0)
-        return;
-    const uint64_t end = offset + len;
-    const uint64_t first = (offset + SIM_PAGE_LEN - 1) / SIM_PAGE_LEN, last = end / SIM_PAGE_LEN;
-    pages_drop(world, file, first, last);
-    if (offset % SIM_PAGE_LEN)
-        file_clear_part(file, offset, len);
-    /* The last page, unless it is the first one too. */
-    if (end % SIM_PAGE_LEN && last * SIM_PAGE_LEN >= offset)
-        file_clear_part(file, last * SIM_PAGE_LEN, end % SIM_PAGE_LEN);
-}
+#include "common/io/sim_disk.h"
 
 /* ---- operations ---- */
 
 /* Short at the end of the file, as pread. */
-static int64_t disk_read(struct sim_file *file, const struct io_op *op)
+static int64_t disk_read(struct sim_file *file, const struct io_op *op, uint64_t most)
 {
     uint64_t moved = 0;
-    for (uint32_t i = 0; i < op->vec_count; i++) {
+    for (uint32_t i = 0; i < op->vec_count && moved < most; i++) {
         const uint64_t at = op->offset + moved;
-        const uint64_t left = at < file->size ? file->size - at : 0;
-        const uint64_t step = op->vec[i].len < left ? op->vec[i].len : left;
-        file_copy_out(file, at, op->vec[i].ptr, step);
+        uint64_t step = at < file->size ? file->size - at : 0;
+        step = op->vec[i].len < step ? op->vec[i].len : step;
+        step = step < most - moved ? step : most - moved;
+        sim_file_copy_out(file, at, op->vec[i].ptr, step);
         moved += step;
     }
     return (int64_t)moved;
 }
 
-static int64_t disk_write(struct sim_world *world, struct sim_file *file, const struct io_op *op)
+/* The first `total` bytes of what is to be written. */
+static int64_t disk_write(struct sim_world *world, struct sim_open *open, const struct io_op *op,
+                          uint64_t total)
 {
-    const uint64_t total = io_vec_bytes(op->vec, op->vec_count);
+    struct sim_file *file = open->file;
     if (total == 0)
         return 0;
     if (op->offset > INT64_MAX - total)
         return ERR_TOOBIG;
     /* All pages first, so that running out of memory changes nothing. */
     for (uint64_t page = op->offset / SIM_PAGE_LEN; page <= (op->offset + total - 1) / SIM_PAGE_LEN; page++) {
-        if (!page_ensure(world, file, page))
+        if (!sim_page_ensure(world, file, page))
             return ERR_NOSPACE;
     }
-    uint64_t at = op->offset;
-    for (uint32_t i = 0; i < op->vec_count; i++) {
-        file_copy_in(file, at, op->vec[i].ptr, op->vec[i].len);
-        at += op->vec[i].len;
+    if (!(open->flags & IO_OPEN_DSYNC))
+        sim_cache_before(world, file, world->file_ops, op->offset, total);
+    uint64_t at = op->offset, left = total;
+    for (uint32_t i = 0; i < op->vec_count && left > 0; i++) {
+        const uint64_t step = op->vec[i].len < left ? op->vec[i].len : left;
+        sim_file_copy_in(file, at, op->vec[i].ptr, step);
+        at += step;
+        left -= step;
     }
     file->size = at > file->size ? at : file->size;
     return (int64_t)total;
 }
 
-/* The operation's whole effect, now. */
-static int64_t disk_apply(struct sim_world *world, struct sim_open *open, const struct io_op *op)
+static int64_t disk_clear(struct sim_world *world, struct sim_open *open, const struct io_op *op)
 {
     struct sim_file *file = open->file;
-    if (op->type == IO_OP_PREAD)
-        return disk_read(file, op);
-    if (op->type == IO_OP_FLUSH)
+    if (op->offset >= file->size)
         return 0;
+    const uint64_t len = op->len < file->size - op->offset ? op->len : file->size - op->offset;
+    sim_cache_before(world, file, world->file_ops, op->offset, len);
+    sim_file_clear(world, file, op->offset, len);
+    return 0;
+}
+
+/* The operation's effect, now; of a transfer, `most` bytes. */
+static int64_t disk_apply(struct sim_world *world, struct sim_open *open, const struct io_op *op,
+                          uint64_t most)
+{
+    if (op->type == IO_OP_PREAD)
+        return disk_read(open->file, op, most);
+    if (op->type == IO_OP_FLUSH) {
+        sim_cache_flushed(world, open->file, ((const struct sim_op *)op->backend)->number);
+        return 0;
+    }
     if (!(open->flags & IO_OPEN_WRITE))
         return ERR_INVALID;
-    if (op->type == IO_OP_PWRITE)
-        return disk_write(world, file, op);
-    if (op->offset < file->size)
-        file_clear(world, file, op->offset,
-                   op->len < file->size - op->offset ? op->len : file->size - op->offset);
+    return op->type == IO_OP_PWRITE ? disk_write(world, open, op, most) : disk_clear(world, open, op);
+}
+
+static uint64_t op_bytes(const struct io_op *op)
+{
+    return op->type == IO_OP_PREAD || op->type == IO_OP_PWRITE ? io_vec_bytes(op->vec, op->vec_count) : 0;
+}
+
+/* Part of a transfer, at most `most` bytes: it ends where a sector does, for no disk tears a sector. */
+static uint64_t some_bytes(struct sim_world *world, const struct io_op *op, uint64_t most)
+{
+    const uint64_t end = op->offset + sim_below(world, most);
+    const uint64_t whole = end - end % SIM_SECTOR_LEN;
+    return whole > op->offset ? whole - op->offset : 0;
+}
+
+/* A failed or forgotten operation: nothing of it, all of it, or its beginning. A flush that failed has done
+ * nothing. */
+static void disk_apply_some(struct sim_world *world, struct sim_open *open, const struct io_op *op)
+{
+    const uint64_t total = op_bytes(op);
+    if (op->type != IO_OP_FLUSH && op->type != IO_OP_PREAD && (sim_random(world) & 1))
+        (void)disk_apply(world, open, op, (sim_random(world) & 1) ? total : some_bytes(world, op, total));
+}
+
+/* The error that strikes the operation, or 0. */
+static int disk_strikes(struct sim_world *world, const struct io_op *op)
+{
+    const enum sim_fault kind = op->type == IO_OP_PREAD   ? SIM_FAULT_DISK_READ_ERROR
+                                : op->type == IO_OP_FLUSH ? SIM_FAULT_DISK_FLUSH_ERROR
+                                                          : SIM_FAULT_DISK_WRITE_ERROR;
+    if (sim_happens(world, world->options.disk_error, kind))
+        return ERR_IO;
+    if (kind == SIM_FAULT_DISK_WRITE_ERROR &&
+        sim_happens(world, world->options.disk_full, SIM_FAULT_DISK_FULL))
+        return ERR_NOSPACE;
     return 0;
 }
 
 void sim_disk_submit(struct sim_world *world, struct io_op *op)
 {
     struct sim_open *open = sim_handle_get(world, op->handle, SIM_FILE);
+    const struct sim_options *options = &world->options;
     open->ops++;
-    sim_schedule(op, world->now_ns + sim_below(world, world->options.disk_delay_ns));
+    sim_state_of(op)->number = ++world->file_ops;
+    const bool slow = options->disk_slow_ns && sim_happens(world, options->disk_slow, SIM_FAULT_DISK_SLOW);
+    sim_schedule(op, world->now_ns + sim_below(world, slow ? options->disk_slow_ns : options->disk_delay_ns));
 }
 
-/* A failed operation may still have happened: who wrote must treat the blocks as unknown. */
 void sim_disk_try(struct sim_world *world, struct io_op *op)
 {
     struct sim_open *open = sim_handle_get(world, op->handle, SIM_FILE);
+    const uint64_t total = op_bytes(op), number = sim_state_of(op)->number;
     int64_t result;
     if (sim_state_of(op)->cancelled) {
         result = ERR_CANCELLED;
-    } else if (sim_chance(world, world->options.disk_error)) {
-        if (sim_random(world) & 1)
-            (void)disk_apply(world, open, op);
-        result = ERR_IO;
+    } else if ((result = disk_strikes(world, op)) != 0) {
+        disk_apply_some(world, open, op);
     } else {
-        result = disk_apply(world, open, op);
+        uint64_t most = total;
+        if (total > SIM_SECTOR_LEN && sim_happens(world, world->options.disk_short, SIM_FAULT_DISK_SHORT))
+            most = some_bytes(world, op, total - 1);
+        most = most ? most : total;
+        result = disk_apply(world, open, op, most);
     }
+    world->faults[SIM_FAULT_DISK_REORDERED] += number < world->file_op_done;
+    world->file_op_done = number > world->file_op_done ? number : world->file_op_done;
     open->ops--;
     sim_deliver(op, result);
+}
+
+void sim_disk_abandon(struct sim_world *world, struct io_op *op)
+{
+    struct sim_open *open = sim_handle_get(world, op->handle, SIM_FILE);
+    disk_apply_some(world, open, op);
+    open->ops--;
 }
 
 /* ---- names ---- */
@@ -290,13 +184,15 @@ static struct sim_file *file_new(struct sim_world *world, const char *path)
         return NULL;
     }
     file->path = copy;
+    list_init(&file->volatiles);
     list_push_back(&world->files, &file->node);
     return file;
 }
 
 static void file_free(struct sim_world *world, struct sim_file *file)
 {
-    pages_drop(world, file, 0, UINT64_MAX);
+    sim_cache_drop(world, file);
+    sim_pages_drop(world, file, 0, UINT64_MAX);
     env_free(world->heap, file->buckets);
     env_free(world->heap, file->path);
     env_free(world->heap, file);
@@ -363,8 +259,10 @@ int sim_disk_open(struct io *io, const char *path, unsigned flags, io_handle *ou
     *open = (struct sim_open){.file = file, .flags = flags};
     file->opens++;
     file_lock(file, flags);
+    sim_handle_own(world, *out, io);
     if (flags & IO_OPEN_TRUNCATE) {
-        pages_drop(world, file, 0, UINT64_MAX);
+        sim_cache_drop(world, file);
+        sim_pages_drop(world, file, 0, UINT64_MAX);
         file->size = 0;
     }
     if (info)
@@ -385,7 +283,10 @@ int sim_disk_resize(struct io *io, io_handle handle, uint64_t size)
         return ERR_TOOBIG;
     /* What is cut off must read as zeros if the file grows again. */
     if (size < open->file->size)
-        file_clear(world, open->file, size, open->file->size - size);
+        sim_cache_drop(world,
+                       open->file); /* sizes are on the medium at once, and with them all that came before */
+    if (size < open->file->size)
+        sim_file_clear(world, open->file, size, open->file->size - size);
     open->file->size = size;
     return 0;
 }

@@ -308,6 +308,19 @@ static bool header_seen(const struct rconn *c, const uint8_t *bhs)
     return c->header_count > REFEREE_HEADER_RING; /* it may have been an old one */
 }
 
+/* Is an ABORT TASK for this tag on its way? To its target the rejected command never came, so the abort
+ * counts as its coming (R7143-7.11-03). */
+static bool abort_named(const struct rsession *s, uint32_t itt)
+{
+    list_for_each(it, &s->live)
+    {
+        const struct rtask *task = list_entry(it, struct rtask, order);
+        if (task->opcode == PDU_OP_task_management_request && task->function == 1 && task->ref_itt == itt)
+            return true;
+    }
+    return false;
+}
+
 /* The request is taken back: its task is gone, and so is its number. */
 static void reject_request(struct rconn *c, const uint8_t *bad, uint8_t reason)
 {
@@ -324,7 +337,7 @@ static void reject_request(struct rconn *c, const uint8_t *bad, uint8_t reason)
         c->logout_sent = false;
     if (reason == 0x07) /* it runs already: the first one stays */
         return;
-    if (!pdu_immediate(bad))
+    if (!pdu_immediate(bad) && !abort_named(s, pdu_itt(bad)))
         session_give_back(s, be32_get(bad + 24));
     if (same)
         task_drop(s, task);

@@ -82,8 +82,9 @@ struct rtask {
     struct list_node hash, order; /* order: age, in session->live or ->finished */
     uint8_t opcode;
     bool immediate, read, write, done, aborted;
-    bool unsure;   /* retried, corrupted, reassigned, recovered: its data can't be followed */
-    bool aborting; /* a TMF that covers it is on its way */
+    bool unsure;         /* retried, corrupted, reassigned, recovered: its data can't be followed */
+    bool aborting;       /* a TMF that covers it is on its way */
+    uint64_t aborted_by; /* number of the connection whose TMF Response ended it */
     uint32_t itt, cmd_sn, edtl, read_len;
     uint64_t lun;
     uint8_t bhs[PDU_BHS_LEN]; /* of the request */
@@ -305,6 +306,8 @@ void chap_text(struct rconn *c, const struct rpdu *p, const uint8_t *text, uint3
 
 /* ---- session.c ---- */
 void session_join(struct rconn *c, const struct pdu_login_response *final);
+/* A response on the way to joining a session already widens that session's window. */
+void session_told(struct rconn *c, const struct pdu_login_request *q, const struct pdu_login_response *a);
 void session_leave(struct rconn *c);
 void session_free(struct rsession *s);
 void session_request(struct rconn *c, bool immediate, uint32_t cmd_sn, uint32_t itt);

@@ -226,6 +226,8 @@ void login_response(struct rconn *c, const struct rpdu *p)
     response_text(c, p, &a);
     check_transit(c, &a, &q);
     check_tsih(c, &a, &q, final);
+    if (!final && q.tsih != 0)
+        session_told(c, &q, &a);
     if (final)
         session_join(c, &a);
     else if (a.transit)

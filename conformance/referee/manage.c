@@ -138,6 +138,7 @@ void manage_request(struct rconn *c, const struct rpdu *p)
 static void end_task(struct rconn *c, struct rtask *task)
 {
     task->aborted = true;
+    task->aborted_by = c->id;
     task_done(c, task);
 }
 

@@ -141,6 +141,13 @@ static void check_connections(struct rconn *c, const struct rsession *s)
                 say("%" PRIu32 " connections", s->conn_count).text);
 }
 
+void session_told(struct rconn *c, const struct pdu_login_request *q, const struct pdu_login_response *a)
+{
+    struct rsession *s = session_find(c, q->isid, q->tsih);
+    if (s && s->window_known && sn_gt(a->max_cmd_sn, s->max_cmd_sn))
+        s->max_cmd_sn = a->max_cmd_sn;
+}
+
 void session_join(struct rconn *c, const struct pdu_login_response *final)
 {
     struct pdu_login_request q;
@@ -420,7 +427,8 @@ struct rtask *task_of_response(struct rconn *c, const struct rpdu *p, uint32_t i
         return NULL;
     }
     if (task->aborted) {
-        if (task->conn == c || c->r->options.vantage == REFEREE_AT_TARGET)
+        /* Connections are ordered among each other only where the responses are sent. */
+        if (task->aborted_by == c->id || c->r->options.vantage == REFEREE_AT_TARGET)
             finding(c, RULE_AFTER_ABORT, "no response after the TMF Response", seen.text);
         return NULL;
     }

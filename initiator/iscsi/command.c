@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/err.h"
+#include "common/base/mutant.h"
 #include "initiator/iscsi/internal.h"
 
 /* ---- whose it is ---- */
@@ -122,20 +123,50 @@ static struct slice command_out_piece(const struct ini_command *c, uint64_t offs
     return slice_borrow(NULL, 0);
 }
 
+/* The next PDU's bytes. Only the last segment of a sequence may be no multiple of four (R7143-11.7.7-02):
+ * where the caller's places leave less than four bytes in a row, a few are brought together in a chunk. */
+static struct slice data_out_piece(struct ini_conn *conn, const struct ini_command *c, uint64_t offset,
+                                   uint64_t len, uint32_t max)
+{
+    uint32_t most = len < max ? (uint32_t)len : max;
+    struct slice piece = command_out_piece(c, offset, most);
+    if (piece.len == len)
+        return piece;
+    if (piece.len >= 4) {
+        piece.len &= ~3u;
+        return piece;
+    }
+    struct chunk *chunk = pool_get(conn->s->pool, POOL_CLASS_MIN);
+    if (!chunk) {
+        ini_conn_fail(conn, "out of memory for a PDU");
+        return slice_borrow(NULL, 0);
+    }
+    uint32_t have = 0, room = most < POOL_CLASS_MIN ? most : POOL_CLASS_MIN;
+    while (have < room) {
+        struct slice part = command_out_piece(c, offset + have, room - have);
+        memcpy(chunk->data + have, part.ptr, part.len);
+        have += part.len;
+    }
+    return slice_take(chunk, 0, have == len ? have : have & ~3u);
+}
+
 /* Queues Data-Out PDUs for [offset, offset + len): one sequence, its last PDU with F. */
 void ini_command_data_out(struct ini_command *c, uint32_t ttt, uint64_t lun, uint64_t offset, uint64_t len)
 {
     struct ini_conn *conn = c->conn; /* R7143-4.2.5.1-03 */
     struct pdu_data_out pdu;
     uint8_t bhs[PDU_BHS_LEN];
-    uint32_t max = conn->keys.params.peer_max_recv_data_segment_length; /* R7143-11.7.1-03 */
+    uint32_t max = conn->keys.params.peer_max_recv_data_segment_length & ~3u; /* R7143-11.7.1-03 */
     pdu_data_out_init(&pdu);
-    pdu.lun = lun;
+    pdu.lun = ttt == PDU_TAG_RESERVED ? 0 : lun; /* reserved without a transfer tag */
     pdu.itt = c->itt;
     pdu.ttt = ttt;
     pdu.exp_stat_sn = conn->exp_stat_sn;
     while (len && !conn->over) {
-        struct slice piece = command_out_piece(c, offset, len < max ? (uint32_t)len : max);
+        struct slice piece = data_out_piece(
+            conn, c, MUTANT(initiator_wrong_burst) && ttt != PDU_TAG_RESERVED ? 0 : offset, len, max);
+        if (!piece.len)
+            break;
         pdu.buffer_offset = (uint32_t)offset;
         offset += piece.len;
         len -= piece.len;
@@ -253,7 +284,8 @@ void ini_pump(struct ini_session *s)
 {
     while (!s->over && !list_empty(&s->queue)) {
         struct ini_command *c = list_first(&s->queue, struct ini_command, node);
-        if (!c->immediate && sn_gt(s->cmd_sn, s->max_cmd_sn)) /* R7143-4.2.2.1-19 */
+        if (!c->immediate &&
+            sn_gt(s->cmd_sn, s->max_cmd_sn + MUTANT(initiator_overruns))) /* R7143-4.2.2.1-19 */
             break;
         struct ini_conn *conn = ini_conn_pick(s);
         uint32_t itt = conn ? ini_slot_take(s, INI_SLOT_COMMAND) : PDU_TAG_RESERVED;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/mutant.h"
 #include "initiator/iscsi/internal.h"
 
 /* ---- places ---- */
@@ -128,7 +129,8 @@ static void data_take(struct ini_command *c, const struct pdu_data_in *pdu, cons
     if (turn != DATA_NEXT && turn != DATA_AHEAD)
         return;
     if (frame->data_len && !frame->placed)
-        command_in_copy(c, pdu->buffer_offset, frame->data.ptr, frame->data_len);
+        command_in_copy(c, pdu->buffer_offset - (MUTANT(initiator_data_offset) && pdu->buffer_offset ? 8 : 0),
+                        frame->data.ptr, frame->data_len);
     c->in_done += frame->data_len;
     if (turn == DATA_AHEAD) {
         c->recovered = true;

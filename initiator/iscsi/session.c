@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/err.h"
+#include "common/base/mutant.h"
 #include "initiator/iscsi/internal.h"
 
 /* ---- life ---- */

@@ -1,6 +1,7 @@
 /* Commands: waiting for a session, submitted to it, going again, late. */
 #include "common/base/err.h"
 #include "common/scsi/sense.h"
+#include "common/base/mutant.h"
 #include "initiator/lib/client.h"
 
 enum { TMF_ABORT_TASK = 1, TMF_LUN_RESET = 5 }; /* RFC 7143 11.5.1 */
@@ -108,7 +109,11 @@ void queue_command_ended(struct lnt_client *c, struct lnt_command *command)
         break;
     case INI_DONE_LOST:
         c->lost = true;
-        if (command->timed_out) {
+        if (MUTANT(lost_counts_good) && command->scsi.out_len) {
+            command->scsi.outcome = INI_DONE_STATUS;
+            command->scsi.status = 0;
+            command_done(command, 0);
+        } else if (command->timed_out) {
             command_done(command, ERR_TIMEOUT);
         } else if (command->repeatable && c->options.replacement_timeout_ns) {
             c->counters.reissued++;

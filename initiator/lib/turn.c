@@ -178,6 +178,10 @@ void client_arm_timer(struct lnt_client *c)
     uint64_t deadline = client_deadline(c);
     if (deadline == UINT64_MAX || (c->timer.armed && c->timer.deadline_ns <= deadline))
         return;
+    /* What is due already waits for the flush that is on its way, which arms the timer anew: firing again
+     * before that would only spin. */
+    if (c->flush_posted && deadline <= io_now(c->io))
+        return;
     c->timer.fire = client_timer;
     io_timer_arm(c->io, &c->timer, deadline);
 }

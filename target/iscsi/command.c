@@ -3,12 +3,12 @@
  * come first. */
 #include "target/iscsi/conn_internal.h"
 
-#define AHS_EXTENDED_CDB 1 /* R7143-11.2.2.1-01 */
-#define AHS_BIDI_LENGTH  2
-#define STATUS_BUSY      0x08
-#define ASC_PHASE        0x0c
-#define ASCQ_UNEXPECTED  0x0c
-#define ASCQ_AMOUNT      0x0d
+#define AHS_EXTENDED_CDB  1 /* R7143-11.2.2.1-01 */
+#define AHS_BIDI_LENGTH   2
+#define STATUS_BUSY       0x08
+#define ASC_PHASE         0x0c
+#define ASCQ_UNEXPECTED   0x0c
+#define ASCQ_AMOUNT       0x0d
 #define ASC_PROTOCOL_CRC  0x47
 #define ASCQ_PROTOCOL_CRC 0x05
 

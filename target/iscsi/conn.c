@@ -98,7 +98,8 @@ void conn_text_free(struct tgt_conn *conn)
     conn->text = (struct text_exchange){0};
 }
 
-/* Chapter 8's view of an end. Below level 2 nothing waits for a cleanup: its time is zero (R7143-7.1.4.4-02). */
+/* Chapter 8's view of an end. Below level 2 nothing waits for a cleanup: its time is zero (R7143-7.1.4.4-02).
+ */
 static void rfc_end(struct tgt_conn *conn)
 {
     bool clean = conn->clean || (conn->session && conn->session->closing);

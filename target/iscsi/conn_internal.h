@@ -24,9 +24,9 @@
 #define TGT_R2T_MAX             4u    /* outstanding R2Ts per task; two bits of a target transfer tag */
 #define TGT_WINDOW_MAX          1024u /* commands */
 #define TGT_LOGIN_EXCHANGES_MAX 256u  /* login requests of one login: one key each, and long texts */
-#define TGT_CLOSE_FLUSH_NS      5000000000u  /* how long a last response may take to leave */
-#define TGT_TMF_DATA_NS         10000000000u /* how long an abort waits for data that was asked for */
-#define TGT_CONNECTIONS_MAX     64u /* of one session, whatever the configuration says */
+#define TGT_CLOSE_FLUSH_NS      5000000000u        /* how long a last response may take to leave */
+#define TGT_TMF_DATA_NS         10000000000u       /* how long an abort waits for data that was asked for */
+#define TGT_CONNECTIONS_MAX     64u                /* of one session, whatever the configuration says */
 #define TGT_KEPT_MAX            (8u * 1024 * 1024) /* bytes of Data-In of a session kept for retransmission */
 #define TGT_KEPT_STATUS_MAX     2048u /* unacknowledged responses of a connection: then it has failed */
 #define TGT_KEPT_STATUS_ASK     256u  /* of these, when they are asked after */
@@ -35,7 +35,7 @@
 #define TGT_LOGIN_SEGMENT_LEN   8192u        /* bytes: R7143-6.3-04, during login the default applies */
 #define TGT_ASYNC_NEGOTIATE_S   10u          /* seconds given in an asynchronous negotiation request */
 #define TGT_FENCE_NS            10000000000u /* how long a response fence waits for acknowledgements */
-#define TGT_TEXT_EXCHANGES_MAX  1024u        /* requests of one text negotiation, but for fetches of its answer */
+#define TGT_TEXT_EXCHANGES_MAX  1024u /* requests of one text negotiation, but for fetches of its answer */
 
 /* ---- login statuses, class << 8 | detail (RFC 7143 11.13.5) ---- */
 enum login_status {
@@ -172,8 +172,8 @@ struct tgt_conn {
     uint32_t stat_sn, exp_stat_sn;
     struct list_node kept; /* struct kept: responses not acknowledged yet */
     uint32_t kept_count;
-    enum conn_rfc_state rfc; /* chapter 8's view */
-    bool clean;              /* it ends without anything to recover */
+    enum conn_rfc_state rfc;  /* chapter 8's view */
+    bool clean;               /* it ends without anything to recover */
     struct tgt_login *login;  /* owned, until the full feature phase */
     struct key_params params; /* in force since then */
     struct text_exchange text;
@@ -188,10 +188,10 @@ struct tgt_conn {
     uint32_t ping_ttt, text_ttt; /* the last ones used */
     bool ping_open, ping_answered;
     bool place_told;
-    uint32_t fence_sn;    /* response fence: waits until exp_stat_sn has reached this */
+    uint32_t fence_sn; /* response fence: waits until exp_stat_sn has reached this */
     bool fence_waits;
-    bool end_known;       /* the initiator asked for its end: no need to tell it */
-    bool renegotiate;     /* the target's own MaxRecvDataSegmentLength is to be told anew */
+    bool end_known;     /* the initiator asked for its end: no need to tell it */
+    bool renegotiate;   /* the target's own MaxRecvDataSegmentLength is to be told anew */
     const char *reason; /* static: why it ends */
     struct tgt_event_slot place_event, close_event, reset_event;
 };
@@ -214,10 +214,10 @@ struct fence {
     enum fence_state state;
     bool all_luns; /* of a function that speaks of the whole target */
     uint64_t lun;
-    struct fenced *current;   /* BEFORE */
-    struct tgt_conn *conn;    /* AFTER; borrowed */
-    struct list_node queue;   /* responses that wait, in order */
-    uint64_t deadline_ns;     /* patience with those who do not acknowledge */
+    struct fenced *current; /* BEFORE */
+    struct tgt_conn *conn;  /* AFTER; borrowed */
+    struct list_node queue; /* responses that wait, in order */
+    uint64_t deadline_ns;   /* patience with those who do not acknowledge */
 };
 
 /* ---- tasks ---- */
@@ -281,9 +281,9 @@ struct tgt_task {
     uint32_t slots_used, filling; /* count; the slot that R2Ts are cut from */
     struct out_r2t r2ts[TGT_R2T_MAX];
     uint32_t r2t_open;
-    bool repeated;         /* the command came again: so does its unsolicited data, to be dropped */
-    uint32_t recoveries;   /* recovery R2Ts so far */
-    uint64_t out_due_ns;   /* the data that was asked for; 0: none */
+    bool repeated;       /* the command came again: so does its unsolicited data, to be dropped */
+    uint32_t recoveries; /* recovery R2Ts so far */
+    uint64_t out_due_ns; /* the data that was asked for; 0: none */
 
     /* data in */
     struct scsi_span *spans[SCSI_SPANS_PER_TASK]; /* taken and not given back, by offset */
@@ -291,19 +291,19 @@ struct tgt_task {
     struct scsi_span *held;     /* the newest: its last piece is kept back, for it may carry the status */
     uint32_t held_at, held_len; /* bytes within the span */
     uint64_t sent_in;           /* bytes of data-in queued */
-    uint32_t data_sn; /* next DataSN and R2TSN: R7143-4.2.2.4-05, a bidirectional command has one counter */
+    uint32_t data_sn;  /* next DataSN and R2TSN: R7143-4.2.2.4-05, a bidirectional command has one counter */
     uint32_t in_count; /* Data-In PDUs */
     uint32_t burst_left;
 
     /* kept for retransmission */
-    struct list_node kept;  /* struct kept: Data-In not acknowledged */
-    struct kept *answer;    /* its status, until that is acknowledged: the task exists as long */
-    uint32_t acked_sn;      /* data acknowledgement reference number */
-    uint32_t kept_len;      /* bytes of this task in session->kept_bytes: kept, */
-    uint32_t kept_reserve;  /* and promised to the burst that has begun */
-    uint32_t ack_ttt;       /* of Data-In with the A bit */
+    struct list_node kept; /* struct kept: Data-In not acknowledged */
+    struct kept *answer;   /* its status, until that is acknowledged: the task exists as long */
+    uint32_t acked_sn;     /* data acknowledgement reference number */
+    uint32_t kept_len;     /* bytes of this task in session->kept_bytes: kept, */
+    uint32_t kept_reserve; /* and promised to the burst that has begun */
+    uint32_t ack_ttt;      /* of Data-In with the A bit */
     bool ack_asked;
-    uint32_t snack_tag;     /* of the last R-Data SNACK */
+    uint32_t snack_tag; /* of the last R-Data SNACK */
 
     /* ending */
     bool failed;  /* the transport's own verdict stands: own_status, asc, ascq */
@@ -312,8 +312,8 @@ struct tgt_task {
     uint8_t own_status, asc, ascq;
     struct fenced fenced;
     bool termination_told; /* by an asynchronous message: it ends without waiting for data */
-    uint64_t cost;   /* bytes counted in session->data_started */
-    uint32_t unsent; /* response PDUs that borrow `response` */
+    uint64_t cost;         /* bytes counted in session->data_started */
+    uint32_t unsent;       /* response PDUs that borrow `response` */
     uint8_t response[2 + SCSI_SENSE_MAX];
 };
 
@@ -377,8 +377,8 @@ struct tgt_session {
     uint32_t conn_count;
     struct list_node lost; /* struct tgt_lost */
     enum session_rfc_state rfc;
-    uint64_t kept_bytes; /* Data-In kept or promised */
-    bool keep_waits;     /* some task's Data-In waits for acknowledgements */
+    uint64_t kept_bytes;                          /* Data-In kept or promised */
+    bool keep_waits;                              /* some task's Data-In waits for acknowledgements */
     uint32_t exp_cmd_sn, max_cmd_sn;              /* as advertised */
     uint32_t window;                              /* commands */
     uint32_t active, immediate_active, tmf_count; /* commands in progress */
@@ -392,9 +392,9 @@ struct tgt_session {
     uint64_t commands, read_bytes, write_bytes, created_ns;
     struct tgt_event_slot up_event, down_event;
     struct fence fence;
-    uint64_t stop_ns;   /* stopping: when patience with the logout ends */
-    bool gentle;        /* it closes, but what is queued goes out first */
-    bool luns_told;     /* of this configuration, by an asynchronous message */
+    uint64_t stop_ns; /* stopping: when patience with the logout ends */
+    bool gentle;      /* it closes, but what is queued goes out first */
+    bool luns_told;   /* of this configuration, by an asynchronous message */
 };
 
 /* ---- conn.c ---- */
@@ -435,7 +435,8 @@ bool keep_status(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data);
 void keep_answer(struct tgt_task *task); /* the connection's newest response ended this task */
 /* ExpStatSN has come in: R7143-4.2.2.2-03. */
 void keep_acknowledge(struct tgt_conn *conn, uint32_t exp_stat_sn);
-void keep_conn_end(struct tgt_conn *conn); /* forgets its responses; answers of tasks that wait stay with them */
+void keep_conn_end(
+    struct tgt_conn *conn); /* forgets its responses; answers of tasks that wait stay with them */
 /* May the task begin another burst? False: it waits for acknowledgements, which are asked for. */
 bool keep_room(struct tgt_task *task);
 bool keep_data(struct tgt_task *task, const uint8_t *bhs, const struct slice *data, uint32_t sn,
@@ -463,7 +464,7 @@ bool lost_begin(struct tgt_session *s, struct tgt_conn *conn);
 struct tgt_lost *lost_find(const struct tgt_session *s, uint16_t cid);
 void lost_logged_out(struct tgt_lost *lost, uint32_t time2wait_s, uint32_t time2retain_s);
 void lost_hurry(struct tgt_lost *lost); /* its deadline counts again */
-void lost_end(struct tgt_lost *lost); /* its tasks end silently */
+void lost_end(struct tgt_lost *lost);   /* its tasks end silently */
 void lost_end_all(struct tgt_session *s);
 void lost_task_gone(struct tgt_task *task); /* the task no longer waits for it */
 void lost_conn_added(struct tgt_session *s);
@@ -516,7 +517,7 @@ enum sequence_verdict { SEQUENCE_NOW, SEQUENCE_HELD, SEQUENCE_DROP };
 /* Where a non-immediate command stands. HELD: the PDU was kept (its data moved) and comes back through
  * command_execute. */
 enum sequence_verdict sequence_take(struct tgt_conn *conn, uint32_t cmd_sn, struct framer_pdu *pdu);
-void sequence_advance(struct tgt_session *s);               /* delivers what has become due */
+void sequence_advance(struct tgt_session *s); /* delivers what has become due */
 /* The command of this connection that waits for its turn and for unsolicited data; or NULL. */
 struct held_pdu *sequence_held(struct tgt_session *s, const struct tgt_conn *conn, uint32_t itt);
 bool sequence_plug(struct tgt_session *s, uint32_t cmd_sn); /* treats a missing command as received */
@@ -532,7 +533,7 @@ void command_execute(struct tgt_conn *conn, const uint8_t *bhs, const uint8_t *a
 
 /* ---- iscsi_task.c ---- */
 struct tgt_task *iscsi_task_new(struct tgt_session *s, struct tgt_conn *conn,
-                                uint32_t itt); /* NULL: no memory */
+                                uint32_t itt);                               /* NULL: no memory */
 struct tgt_task *iscsi_task_find(const struct tgt_session *s, uint32_t itt); /* one that is not over */
 /* Starts it, or queues it behind the session's data budget. */
 void iscsi_task_submit(struct tgt_task *task);
@@ -551,7 +552,8 @@ void iscsi_task_check_free(struct tgt_task *task);
 void iscsi_task_orphan(struct tgt_task *task); /* its connection is gone */
 bool retired_match(struct tgt_session *s, uint32_t itt, uint32_t ttt, bool final);
 void retired_add(struct tgt_session *s, uint32_t itt, uint32_t ttt);
-/* The task termination of this LUN is acknowledged: no more data comes on the connection for what it ended. */
+/* The task termination of this LUN is acknowledged: no more data comes on the connection for what it ended.
+ */
 void retired_release(const struct tgt_conn *conn, uint64_t lun);
 
 /* ---- response.c ---- */
@@ -612,8 +614,8 @@ uint64_t stop_deadline(const struct tgt_session *s); /* UINT64_MAX: none */
 /* Ends the session as session_close does, but lets what is queued on its connections go out first. */
 void stop_gently(struct tgt_session *s, const char *reason);
 
-/* ---- async.c: Asynchronous Messages (RFC 7143 11.9). Nothing is sent in discovery sessions or before the full
- * feature phase. ---- */
+/* ---- async.c: Asynchronous Messages (RFC 7143 11.9). Nothing is sent in discovery sessions or before the
+ * full feature phase. ---- */
 enum async_event {
     ASYNC_SCSI = 0,
     ASYNC_LOGOUT = 1,

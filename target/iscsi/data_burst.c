@@ -3,6 +3,7 @@
  * its data is held. */
 #include <assert.h>
 
+#include "common/base/mutant.h"
 #include "target/iscsi/conn_internal.h"
 
 #define ASC_PROTOCOL_CRC  0x47
@@ -92,7 +93,7 @@ static bool begin(struct tgt_task *task)
         struct out_slot *slot = slot_open(task);
         if (!slot)
             return false;
-        memcpy(slot->span->data.ptr, data->ptr + whole, have - whole);
+        memcpy(slot->span->data.ptr, data->ptr + (MUTANT(first_burst_rest) ? 0 : whole), have - whole);
         slot->asked = slot->have = have - whole;
     }
     if (whole) {
@@ -136,7 +137,7 @@ void r2t_send(struct tgt_task *task, const struct out_r2t *r2t)
     pdu.stat_sn = conn->stat_sn; /* R7143-11.8.3-01: the next one, not used up */
     pdu.r2t_sn = r2t->r2t_sn;    /* R7143-4.2.2.4-04 */
     pdu.buffer_offset = (uint32_t)r2t->offset;
-    pdu.desired_data_transfer_length = r2t->len;
+    pdu.desired_data_transfer_length = r2t->len - MUTANT(r2t_off_by_one);
     session_numbers(task->session, &pdu.exp_cmd_sn, &pdu.max_cmd_sn);
     pdu_r2t_encode(&pdu, bhs);
     conn_send(conn, bhs, NULL, NULL);

@@ -2,6 +2,7 @@
  * back until it is known whether more follows: it may carry the F bit and the status. */
 #include <assert.h>
 
+#include "common/base/mutant.h"
 #include "target/iscsi/conn_internal.h"
 
 #define STATUS_BUSY 0x08
@@ -90,7 +91,7 @@ static void send_piece(struct tgt_task *task, struct scsi_span *span, uint32_t a
     if (pdu.final && !last && keeps)
         ask_acknowledgement(task, &pdu);
     pdu.data_sn = task->data_sn; /* R7143-4.2.2.4-02, R7143-11.7.1-07 */
-    pdu.buffer_offset = (uint32_t)(span->offset + at);
+    pdu.buffer_offset = (uint32_t)(span->offset + at - (MUTANT(data_in_offset) && at > 4096 ? 512 : 0));
     if (status)
         put_status(task, &pdu);
     session_numbers(s, &pdu.exp_cmd_sn, &pdu.max_cmd_sn);

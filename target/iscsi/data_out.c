@@ -5,6 +5,7 @@
  *
  * At recovery level 1 and above a PDU that was lost costs the rest of its sequence, which is dropped up to
  * its F bit (or until patience ends) and then asked for by a recovery R2T. */
+#include "common/base/mutant.h"
 #include "target/iscsi/conn_internal.h"
 
 #define ASC_DATA_OFFSET_ERROR 0x4b
@@ -282,7 +283,8 @@ void data_out_pdu(struct tgt_conn *conn, struct framer_pdu *pdu)
         if (recovers)
             j.verdict = OUT_LOST;
     }
-    if (j.verdict == OUT_TAKE && pdu->data_digest_bad) { /* R7143-7.8-02, R7143-7.8-03, R7143-11.4.7.2-03 */
+    if (j.verdict == OUT_TAKE && pdu->data_digest_bad && !MUTANT(data_digest_ignored)) {
+        /* R7143-7.8-02, R7143-7.8-03, R7143-11.4.7.2-03 */
         bad(&j, ASC_PROTOCOL_CRC, ASCQ_PROTOCOL_CRC, REJECT_DATA_DIGEST, "data digest");
         if (recovers) {
             reject_send(conn, pdu->bhs, NULL, 0, REJECT_DATA_DIGEST, "data digest");

@@ -1,4 +1,5 @@
 /* Who logs in to what: names, access, and the session rules of RFC 7143 6.3.1 and 6.3.5. */
+#include "common/base/mutant.h"
 #include "target/iscsi/conn_internal.h"
 
 /* ---- before placement: read, do not judge ---- */
@@ -248,7 +249,7 @@ static bool settle_join(struct tgt_conn *conn)
     if (!old)
         return true;
     old->clean = session_level(s) < 2; /* R7143-11.14-10, R7143-8.1.2-09 */
-    wait_for(conn, s);                       /* before the drop: the session then knows that it is not over */
+    wait_for(conn, s);                 /* before the drop: the session then knows that it is not over */
     old->end_known = true;
     conn_drop(old, "connection reinstated"); /* R7143-6.3.4-02, R7143-11.12.7-03, R7143-6.3.4-05 */
     return false;
@@ -265,6 +266,10 @@ bool login_settle(struct tgt_conn *conn)
     /* R7143-6.3.1-03, R7143-6.3.5-02: only now, after authentication, does the old session end */
     wait_for(conn, old);
     session_close(old, "session reinstated");
+    if (MUTANT(old_session_lives)) {
+        login->old = NULL;
+        return true;
+    }
     return false;
 }
 
@@ -279,7 +284,7 @@ int login_enter(struct tgt_conn *conn)
     }
     conn->params = login->neg.params;
     if (!login->join)
-        s->params = login->neg.params; /* R7143-6.3.3-06 */
+        s->params = login->neg.params;                                 /* R7143-6.3.3-06 */
     s->nexus.protocol_level = (uint8_t)s->params.iscsi_protocol_level; /* R7144-5.1.1-02, R7144-5.2.1-01 */
     s->nexus.wants_events = true;
     const char *auth = !login->chap_on || !login->authenticated ? "None"

@@ -1,5 +1,6 @@
 /* NOP-Out and NOP-In (RFC 7143 11.18, 11.19): the initiator's pings, ours, and NOP-In as carrier of the
  * window. */
+#include "common/base/mutant.h"
 #include "target/iscsi/conn_internal.h"
 
 static void nop_in(struct tgt_conn *conn, uint32_t itt, uint32_t ttt, uint64_t lun, struct slice *data)
@@ -42,7 +43,8 @@ void nop_out(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data)
         data->len = most;
     struct slice echo = *data;
     *data = (struct slice){0};
-    nop_in(conn, pdu.itt, PDU_TAG_RESERVED, 0, echo.len ? &echo : NULL);
+    if (!MUTANT(nop_unanswered))
+        nop_in(conn, pdu.itt, PDU_TAG_RESERVED, 0, echo.len ? &echo : NULL);
     if (!echo.len)
         slice_release(&echo);
 }

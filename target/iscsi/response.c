@@ -1,4 +1,5 @@
 /* SCSI Responses (RFC 7143 11.4): status, sense, residuals; or the status on the last Data-In. */
+#include "common/base/mutant.h"
 #include "target/iscsi/conn_internal.h"
 
 #define STATUS_GOOD            0x00
@@ -68,8 +69,8 @@ void response_send(struct tgt_task *task)
         data_in_finish(task, false);
     uint8_t status = status_of(task);
     uint32_t len = put_sense(task);
-    /* R7143-4.6.1.5-01, R7143-11.7.3-01, R7143-11.7.3-02, R7143-11.7-03: the status rides on Data-In only when
-     * there is nothing to add to GOOD and the command is no bidirectional one */
+    /* R7143-4.6.1.5-01, R7143-11.7.3-01, R7143-11.7.3-02, R7143-11.7-03: the status rides on Data-In only
+     * when there is nothing to add to GOOD and the command is no bidirectional one */
     bool rides = !keeps && status == STATUS_GOOD && len == 0 && !task->write;
     if (!keeps && data_in_finish(task, rides) && rides)
         return;
@@ -83,8 +84,8 @@ void response_send(struct tgt_task *task)
     rsp.status_qualifier = task->failed ? 0 : task->scsi.status_qualifier;
     rsp.itt = task->itt;
     rsp.overflow = residual.overflow;
-    rsp.underflow = residual.underflow;
-    rsp.residual_count = residual.count;
+    rsp.underflow = residual.underflow || MUTANT(phantom_residual);
+    rsp.residual_count = residual.count + MUTANT(phantom_residual);
     if (task->read && task->write) { /* R7143-11.4.6-01 */
         struct residual in =
             residual_of(task->failed || task->aborted ? 0 : task->scsi.in_len, task->edtl_in);
@@ -94,7 +95,7 @@ void response_send(struct tgt_task *task)
     }
     rsp.snack_tag = task->snack_tag;  /* R7143-11.16.5-02 */
     rsp.exp_data_sn = task->in_count; /* R7143-11.4.8-01 */
-    rsp.stat_sn = conn->stat_sn++;   /* R7143-11.4.9-01 */
+    rsp.stat_sn = conn->stat_sn++;    /* R7143-11.4.9-01 */
     session_numbers(s, &rsp.exp_cmd_sn, &rsp.max_cmd_sn);
     pdu_scsi_response_encode(&rsp, bhs);
     /* R7143-4.6.1.2-01: sense in the same PDU, from the task's own memory: it needs no buffer when there is

@@ -1,6 +1,7 @@
 /* Command numbering (RFC 7143 4.2.2.1): non-immediate commands are executed in CmdSN order. On one connection
  * they come in order anyway; what comes early (several connections, or an initiator's gap) is kept until its
  * turn. */
+#include "common/base/mutant.h"
 #include "target/iscsi/conn_internal.h"
 
 static void held_free(struct tgt_session *s, struct held_pdu *held)
@@ -81,7 +82,7 @@ enum sequence_verdict sequence_take(struct tgt_conn *conn, uint32_t cmd_sn, stru
 {
     struct tgt_session *s = conn->session;
     /* R7143-4.2.2.1-13: outside the window nothing is said; R7143-4.2.2.1-11 serial arithmetic */
-    if (!sn_in_window(cmd_sn, s->exp_cmd_sn, s->max_cmd_sn))
+    if (!sn_in_window(cmd_sn, s->exp_cmd_sn, s->max_cmd_sn - MUTANT(window_off_by_one)))
         return SEQUENCE_DROP;
     if (cmd_sn == s->exp_cmd_sn && (list_empty(&s->held) || !held_find(s, cmd_sn))) {
         s->exp_cmd_sn++; /* R7143-4.2.2.1-10 */

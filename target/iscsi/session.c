@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "common/base/err.h"
+#include "common/base/mutant.h"
 #include "target/iscsi/conn_internal.h"
 
 /* ---- birth ---- */
@@ -287,7 +288,7 @@ void session_numbers(struct tgt_session *s, uint32_t *exp_cmd_sn, uint32_t *max_
 {
     uint32_t room = s->active < s->window ? s->window - s->active : 0;
     uint32_t max = s->exp_cmd_sn + room - 1;
-    if (sn_gt(max, s->max_cmd_sn))
+    if (sn_gt(max, s->max_cmd_sn) && !(MUTANT(window_stuck) && s->exp_cmd_sn % 16 == 0))
         s->max_cmd_sn = max;
     *exp_cmd_sn = s->exp_cmd_sn;
     *max_cmd_sn = s->max_cmd_sn;

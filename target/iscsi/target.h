@@ -175,8 +175,8 @@ struct tgt_session_info {
 /* The session after `id` (0: the first) in ascending id; false when there is none. */
 bool tgt_session_next(const struct tgt_reactor *r, uint64_t id, struct tgt_session_info *out);
 bool tgt_session_drop(struct tgt_reactor *r, uint64_t id);
-/* A vendor-specific asynchronous message (AsyncEvent 255) with AsyncVCode `code` and at most TGT_NOTE_MAX bytes,
- * which are copied. False: no such session, or nobody there to hear it. */
+/* A vendor-specific asynchronous message (AsyncEvent 255) with AsyncVCode `code` and at most TGT_NOTE_MAX
+ * bytes, which are copied. False: no such session, or nobody there to hear it. */
 #define TGT_NOTE_MAX 256u
 bool tgt_session_notify(struct tgt_reactor *r, uint64_t id, uint8_t code, const void *data, uint32_t len);
 /* Ends every session of the target on this reactor. `reason` is static. */

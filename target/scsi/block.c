@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "common/base/bytes.h"
+#include "common/base/mutant.h"
 #include "target/scsi/private.h"
 
 /* LBA and count into the task, when they and the protection field are acceptable. */
@@ -99,7 +100,7 @@ void cmd_sync_cache(struct scsi_reactor *r, struct scsi_task *task)
     if (!task_range(r, task, task_cdb(task, CDB_F_LBA), task_cdb(task, CDB_F_COUNT)))
         return;
     /* A store flushes as a whole. IMMED only allows an early answer; the safe one is after the fact. */
-    if (lu->store->info.volatile_cache && !lu->store->info.readonly)
+    if (!MUTANT(sync_is_noop) && lu->store->info.volatile_cache && !lu->store->info.readonly)
         task_request(r, task, STORE_FLUSH, 0, 0, false, task_good);
     else
         task_good(r, task);
@@ -166,7 +167,7 @@ static void same_zero(struct scsi_reactor *r, struct scsi_task *task)
 {
     uint32_t block = task_block_size(task);
     task_request(r, task, task_cdb(task, CDB_F_UNMAP) ? STORE_DISCARD : STORE_ZERO, task->lba * block,
-                 task->blocks * block, fua_now(task), task_good);
+                 (task->blocks - MUTANT(zero_one_less)) * block, fua_now(task), task_good);
 }
 
 void cmd_write_same(struct scsi_reactor *r, struct scsi_task *task)

@@ -8,6 +8,7 @@
 #include <assert.h>
 
 #include "common/base/err.h"
+#include "common/base/mutant.h"
 #include "target/scsi/private.h"
 
 struct change_part { /* one reactor's */
@@ -101,7 +102,7 @@ static void view_change(struct scsi_reactor *r, struct scsi_lu_view *view, const
 static void change_apply(struct scsi_reactor *r, struct scsi_change *c, struct change_part *part)
 {
     struct scsi_lu_view *view = view_find(r, c->lu);
-    if (view)
+    if (view && !(MUTANT(resize_unannounced) && c->kind == CHANGE_RESIZE))
         view_change(r, view, c);
     part->waiter = (struct scsi_waiter){.lu = c->lu, .over = part_over};
     if (view && c->kind == CHANGE_RESET)

@@ -7,7 +7,9 @@
 /* Parameter lists may be cut anywhere; blocks only between blocks. */
 uint32_t scsi_out_align(const struct scsi_task *task)
 {
-    return task->def && task->def->flags & CMD_BLOCKS && task->itl->view && !task->param.ptr
+    /* Once it is over its ITL may be gone; what still comes is dropped. */
+    return task->state == TASK_RUNNING && task->def && task->def->flags & CMD_BLOCKS && task->itl->view &&
+                   !task->param.ptr
                ? task_block_size(task)
                : 1;
 }

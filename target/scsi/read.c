@@ -2,6 +2,7 @@
  * nothing. */
 #include <string.h>
 
+#include "common/base/mutant.h"
 #include "target/scsi/private.h"
 
 /* VERIFY moves no data to the initiator, so in_len stays 0; a READ of 0 blocks never gets here. */
@@ -38,7 +39,7 @@ void read_pump(struct scsi_reactor *r, struct scsi_task *task)
         span->offset = task->next_in;
         span->req.verb = STORE_READ;
         span->req.fua = false;
-        span->req.offset = base + task->next_in;
+        span->req.offset = base + (MUTANT(read_restarts) ? 0 : task->next_in);
         span->req.len = len;
         span->req.vec[0] = (struct io_vec){span->data.ptr, len};
         span->req.vec_count = 1;

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "common/base/mutant.h"
 #include "common/scsi/lun.h"
 #include "target/scsi/private.h"
 
@@ -187,7 +188,7 @@ void task_wait(struct scsi_reactor *r, struct scsi_task *task,
 bool task_range(struct scsi_reactor *r, struct scsi_task *task, uint64_t lba, uint64_t blocks)
 {
     uint64_t have = task->itl->view->blocks;
-    if (lba <= have && blocks <= have - lba)
+    if (lba <= have && blocks + MUTANT(range_off_by_one) <= have - lba)
         return true;
     task_fail(r, task, SENSE_ILLEGAL_REQUEST, ASC_LBA_OUT_OF_RANGE);
     return false;

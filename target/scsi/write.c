@@ -1,6 +1,7 @@
 /* Writing blocks as they arrive, and comparing them (VERIFY BYTCHK 01b, WRITE AND VERIFY). */
 #include <string.h>
 
+#include "common/base/mutant.h"
 #include "target/scsi/private.h"
 
 static bool is_write(const struct scsi_task *task)
@@ -105,8 +106,8 @@ void write_span(struct scsi_reactor *r, struct scsi_task *task, struct scsi_span
     span->req.fua =
         task_cdb(task, CDB_F_FUA) || is_write_and_verify(task) || !(task->itl->view->flags & LU_WCE);
     span->req.offset = task->lba * block + span->offset;
-    span->req.len = span->data.len;
-    span->req.vec[0] = (struct io_vec){span->data.ptr, span->data.len};
+    span->req.len = span->data.len - (MUTANT(lost_unit) && span->data.len > block ? block : 0);
+    span->req.vec[0] = (struct io_vec){span->data.ptr, span->req.len};
     span->req.vec_count = 1;
     task_submit(r, task, &span->req);
 }
@@ -125,7 +126,7 @@ static void miscompare(struct scsi_reactor *r, struct scsi_task *task, const str
 
 void write_done(struct scsi_reactor *r, struct scsi_task *task, struct scsi_span *span)
 {
-    if (span->req.result) {
+    if (span->req.result && !MUTANT(store_error_good)) {
         task_store_error(r, task, &span->req);
         span_recycle(r, span);
         return;

@@ -20,8 +20,9 @@
 #include "target/service/verbs.h"
 #include "target/service/watch.h"
 
-#define STOP_NS UINT64_C(10000000000) /* how long sessions may take to end, once logouts are not waited for  \
-                                       */
+#define STOP_NS                                                                                              \
+    UINT64_C(10000000000) /* how long sessions may take to end, once logouts are not waited for              \
+                           */
 #define DROP_NS      UINT64_C(5000000000) /* and how long after they have been dropped */
 #define STOP_POLL_MS 10
 #define TIDY_MS      1000

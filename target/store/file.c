@@ -12,6 +12,7 @@
 
 #include "common/base/env.h"
 #include "common/base/err.h"
+#include "common/base/mutant.h"
 #include "target/store/kinds.h"
 
 #define ZEROS_LEN (64u * 1024u)
@@ -152,7 +153,7 @@ static void file_finish(struct store_req *req, int result)
 /* After everything that FUA promises to keep. */
 static void file_settle(struct file_store *f, struct io *io, struct store_req *req)
 {
-    if (req->fua && req->verb != STORE_READ && req->stage != STAGE_FLUSH) {
+    if (req->fua && !MUTANT(forgotten_flush) && req->verb != STORE_READ && req->stage != STAGE_FLUSH) {
         req->stage = STAGE_FLUSH;
         file_start(f, io, req);
         return;
@@ -205,7 +206,7 @@ static void file_done(struct io_op *op)
     req->progress += (uint64_t)result;
     if (req->stage == STAGE_TRANSFER)
         work_advance(req, (uint64_t)result);
-    if (req->progress < req->len)
+    if (req->progress < req->len && !MUTANT(short_write))
         file_start(f, io, req);
     else
         file_settle(f, io, req);

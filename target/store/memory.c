@@ -12,6 +12,7 @@
 
 #include "common/base/env.h"
 #include "common/base/err.h"
+#include "common/base/mutant.h"
 #include "target/store/kinds.h"
 
 #define EXTENT_SHIFT 16u /* 64 KiB */
@@ -204,7 +205,7 @@ static int transfer(struct memory *m, struct store_req *req)
                 req->error_offset = offset;
                 return err;
             }
-            p += part;
+            p += MUTANT(memory_extent) ? 0 : part;
             offset += part;
             left -= part;
         }

@@ -1,243 +1,204 @@
-/* An initiator in the simulated world: keeps commands in flight in a region of its own and knows what each
- * block must hold.
- *
- * A unit has at most one command in flight, and the library hides cuts, so every command must end GOOD,
- * exactly once, and a read must return the last write that was answered. A write that is executed late, twice
- * in the wrong order or not at all shows as a wrong stamp. */
-#include <inttypes.h>
+/* An initiator in the simulated world: a machine of its own with the library's client on it. It keeps
+ * commands in flight in a window of blocks that it shares with all others, and checks every answer against
+ * the model (client_io.c). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/stamp.h"
 #include "common/base/env.h"
-#include "common/base/err.h"
+#include "tests/sim/client.h"
 #include "tests/sim/world.h"
 
-#define CLIENT_BLOCK     512u
-#define CLIENT_DEPTH_MAX 8u
-#define CLIENT_UNIT_MAX  (96u * 1024u)
+#define REOPEN_NS (2 * SECOND_NS) /* longest time until a login that failed is tried again */
+#define REBOOT_NS (4 * SECOND_NS) /* longest time that a crashed machine stays away */
 
-struct client_slot {
-    struct lnt_command command;
-    struct client *client;
-    struct io_vec place;
-    uint8_t buffer[CLIENT_UNIT_MAX];
-    uint32_t unit;
-    uint64_t sequence;
-    bool write, busy;
-};
+/* ---- sessions ---- */
 
-struct client {
-    struct world *world;
-    struct io *io;
-    struct lnt_client *lnt;
-    uint32_t index;
-    uint32_t unit_bytes, units, first_lba;
-    uint32_t depth, left; /* commands still to issue */
-    uint32_t in_flight;
-    bool opened, checking, closed;
-    uint32_t next_check;
-    uint64_t sequence;
-    uint64_t *written; /* by unit */
-    bool *busy;
-    struct client_slot slots[CLIENT_DEPTH_MAX];
-    char problem[256];
-};
-
-static void client_fail(struct client *c, const char *what, uint64_t a, uint64_t b)
+/* Whatever the sessions before this one have lost can no longer happen. */
+static void client_fence(struct client *c)
 {
-    if (!c->problem[0])
-        snprintf(c->problem, sizeof c->problem, "client %u: %s (%" PRIu64 ", %" PRIu64 ")", c->index, what, a,
-                 b);
-}
-
-static void client_stamp(struct client_slot *slot, uint32_t at, uint64_t sequence, struct stamp *out)
-{
-    const struct client *c = slot->client;
-    *out = (struct stamp){c->first_lba + (slot->unit * c->unit_bytes + at) / CLIENT_BLOCK, c->index + 1,
-                          sequence};
-}
-
-static void client_check(struct client_slot *slot)
-{
-    struct client *c = slot->client;
-    uint64_t sequence = c->written[slot->unit];
-    static const uint8_t zeros[CLIENT_BLOCK];
-    for (uint32_t at = 0; at < c->unit_bytes; at += CLIENT_BLOCK) {
-        struct stamp want, found = {0};
-        client_stamp(slot, at, sequence, &want);
-        bool good = sequence ? stamp_check(slot->buffer + at, CLIENT_BLOCK, &want, &found)
-                             : memcmp(slot->buffer + at, zeros, CLIENT_BLOCK) == 0;
-        if (!good) {
-            client_fail(c, "a block holds another write than the last (expected, found sequence)", sequence,
-                        found.sequence);
-            return;
-        }
-    }
-}
-
-static void client_issue(struct client_slot *slot);
-
-static void client_done(struct lnt_command *command)
-{
-    struct client_slot *slot = command->owner;
-    struct client *c = slot->client;
-    if (!slot->busy) {
-        client_fail(c, "a command ended twice", slot->unit, slot->sequence);
-        return;
-    }
-    slot->busy = false;
-    c->busy[slot->unit] = false;
-    c->in_flight--;
-    sim_trace_note(c->world->sim, &slot->unit, sizeof slot->unit);
-    if (command->error || command->scsi.status)
-        client_fail(c, "a command failed (error, status)", (uint64_t)-command->error, command->scsi.status);
-    else if (slot->write)
-        c->written[slot->unit] = slot->sequence;
-    else
-        client_check(slot);
-    if (c->left && !c->problem[0])
-        client_issue(slot);
-}
-
-static bool client_choose(struct client *c, struct client_slot *slot)
-{
-    if (c->checking) {
-        slot->unit = c->next_check++;
-        slot->write = false;
-        return true;
-    }
-    slot->unit = (uint32_t)world_pick(c->world, c->units);
-    while (c->busy[slot->unit])
-        slot->unit = (slot->unit + 1) % c->units;
-    slot->write = world_pick(c->world, 5) < 3;
-    return true;
-}
-
-static void client_issue(struct client_slot *slot)
-{
-    struct client *c = slot->client;
-    client_choose(c, slot);
-    c->left--;
-    uint64_t lba = c->first_lba + slot->unit * (c->unit_bytes / CLIENT_BLOCK);
-    uint32_t blocks = c->unit_bytes / CLIENT_BLOCK;
-    slot->place = (struct io_vec){slot->buffer, c->unit_bytes};
-    if (slot->write) {
-        slot->sequence = ++c->sequence;
-        for (uint32_t at = 0; at < c->unit_bytes; at += CLIENT_BLOCK) {
-            struct stamp stamp;
-            client_stamp(slot, at, slot->sequence, &stamp);
-            stamp_fill(slot->buffer + at, CLIENT_BLOCK, &stamp);
-        }
-        lnt_command_write(&slot->command, 0, lba, blocks, CLIENT_BLOCK, &slot->place, 1,
-                          world_pick(c->world, 4) == 0);
-    } else {
-        memset(slot->buffer, 0xee, c->unit_bytes);
-        lnt_command_read(&slot->command, 0, lba, blocks, CLIENT_BLOCK, &slot->place, 1);
-    }
-    slot->command.done = client_done;
-    slot->command.owner = slot;
-    slot->busy = c->busy[slot->unit] = true;
-    c->in_flight++;
-    lnt_client_submit(c->lnt, &slot->command);
-}
-
-static void client_fill_pipe(struct client *c)
-{
-    for (uint32_t i = 0; i < c->depth && c->left; i++)
-        if (!c->slots[i].busy)
-            client_issue(&c->slots[i]);
+    for (uint32_t i = 0; i < c->world->swarm.luns; i++)
+        model_fence(c->world->luns[i].model, c->index);
 }
 
 static void client_opened(void *arg, int err)
 {
     struct client *c = arg;
+    struct world *w = c->world;
+    c->opening = false;
     if (err) {
-        snprintf(c->problem, sizeof c->problem, "client %u cannot log in: %.200s", c->index,
-                 lnt_client_error(c->lnt));
+        world_say(w, "client %u cannot log in: %s", c->index, lnt_client_error(c->lnt));
+        c->reopen_at_ns = world_now(w) + 1 + world_pick(w, REOPEN_NS);
         return;
     }
+    world_say(w, "client %u is logged in", c->index);
     c->opened = true;
-    client_fill_pipe(c);
+    client_fence(c);
+    client_go_on(c);
+}
+
+/* What an initiator asks for is its own choice, and stays so when it comes back. */
+static uint32_t choice(const struct client *c, uint32_t shift, uint32_t count)
+{
+    uint64_t x =
+        (c->world->seed + 1) * UINT64_C(0x9e3779b97f4a7c15) + c->index * UINT64_C(0xbf58476d1ce4e5b9);
+    x ^= x >> 31;
+    return (uint32_t)(x >> shift) % count;
 }
 
 static void client_options(struct client *c, struct lnt_options *o)
 {
-    struct world *w = c->world;
+    static const struct key_choices crc = {1, {KEY_DIGEST_CRC32C}}, none = {1, {KEY_DIGEST_NONE}};
+    const struct swarm *swarm = &c->world->swarm;
+    /* Lengths that are no multiples of a block, too. */
+    const uint32_t odd = choice(c, 25, 2) ? 1 + choice(c, 23, 30) : 0;
     lnt_options_default(o);
     snprintf(o->session.initiator_name, sizeof o->session.initiator_name, "iqn.2026-01.org.lunette:client%u",
              c->index);
     memset(o->session.isid, 0, sizeof o->session.isid); /* the default is random */
     o->session.isid[0] = 0x80;
     o->session.isid[5] = (uint8_t)c->index;
-    o->replacement_timeout_ns = 3600u * 1000000000ull; /* a cut must never surface */
-    o->command_timeout_ns = 0;
-    struct key_choices crc = {1, {KEY_DIGEST_CRC32C}}, none = {1, {KEY_DIGEST_NONE}};
-    o->session.keys.header_digest = world_pick(w, 2) ? crc : none;
-    o->session.keys.data_digest = world_pick(w, 2) ? crc : none;
-    o->session.keys.initial_r2t = world_pick(w, 2);
-    o->session.keys.immediate_data = world_pick(w, 2);
-    o->session.keys.max_recv_data_segment_length = 512u << world_pick(w, 9);
-    o->session.keys.max_burst_length = 4096u << world_pick(w, 6);
-    o->session.keys.first_burst_length = 512u << world_pick(w, 4);
-    o->session.keys.max_outstanding_r2t = 1 + (uint32_t)world_pick(w, 4);
+    o->replacement_timeout_ns = 24u * 3600u * SECOND_NS; /* a cut must never surface */
+    o->command_timeout_ns = swarm->command_timeout_ns;
+    o->session.keys.header_digest = swarm->flip_header || choice(c, 1, 3) == 0 ? crc : none;
+    o->session.keys.data_digest = swarm->flip_data || choice(c, 3, 3) == 0 ? crc : none;
+    o->session.keys.initial_r2t = choice(c, 5, 2);
+    o->session.keys.immediate_data = choice(c, 6, 2);
+    o->session.keys.max_recv_data_segment_length = (512u << choice(c, 7, 9)) + 4 * odd;
+    o->session.keys.max_burst_length = (4096u << choice(c, 11, 6)) + 20 * odd;
+    o->session.keys.first_burst_length = (512u << choice(c, 15, 4)) + 20 * odd;
+    o->session.keys.max_outstanding_r2t = 1 + choice(c, 19, 4);
+    o->session.keys.error_recovery_level = choice(c, 21, 3);
+    o->connections = choice(c, 27, 2) ? 1 + choice(c, 29, 4) : 1;
+    o->session.keys.max_connections = o->connections;
 }
 
-struct client *client_new(struct world *w, uint32_t index, uint32_t clients, uint32_t commands)
+/* The machine boots: a new io, a new heap, a new client with the same name and ISID. */
+static void client_boot(struct client *c)
 {
-    const struct env *env = sim_env(w->sim);
-    struct client *c = env_alloc(env, sizeof *c);
-    static const uint32_t sizes[] = {512, 4096, 8192, 65536, CLIENT_UNIT_MAX};
+    struct world *w = c->world;
     struct lnt_url url = {.lun = 0};
     struct lnt_options options;
-    if (!c)
-        abort();
-    c->world = w;
-    c->index = index;
-    c->unit_bytes = sizes[world_pick(w, 5)];
-    c->units = WORLD_LUN_BYTES / clients / c->unit_bytes;
-    if (c->units > 64)
-        c->units = 64;
-    c->first_lba = index * (WORLD_LUN_BYTES / clients / CLIENT_BLOCK);
-    c->depth = 1 + (uint32_t)world_pick(w, CLIENT_DEPTH_MAX);
-    c->left = commands;
-    c->written = env_alloc(env, c->units * sizeof *c->written);
-    c->busy = env_alloc(env, c->units * sizeof *c->busy);
-    if (!c->written || !c->busy || sim_io_new(w->sim, &c->io) != 0)
-        abort();
-    for (uint32_t i = 0; i < CLIENT_DEPTH_MAX; i++)
-        c->slots[i].client = c;
     snprintf(url.portal, sizeof url.portal, "10.0.0.1:3260");
     snprintf(url.target, sizeof url.target, "%s", WORLD_IQN);
-    if (w->chap) {
+    if (w->swarm.chap) {
         snprintf(url.user, sizeof url.user, "sim");
         memcpy(url.secret, "simulated secret", 16);
         url.secret_len = 16;
     }
     client_options(c, &options);
-    if (lnt_client_new(env, c->io, &url, &options, &c->lnt) != 0)
-        abort();
+    machine_heap_init(&c->machine, sim_env(w->sim));
+    WORLD_CHECK(sim_io_new(w->sim, &c->io) == 0);
+    WORLD_CHECK(lnt_client_new(&c->machine.env, c->io, &url, &options, &c->lnt) == 0);
+}
+
+struct client *client_new(struct world *w, uint32_t index, uint32_t commands)
+{
+    struct client *c = env_alloc(&w->heap, sizeof *c);
+    WORLD_CHECK(c);
+    c->world = w;
+    c->index = index;
+    c->left = commands;
+    size_t room =
+        (size_t)(w->swarm.unit_blocks > CLIENT_CHECK_UNIT ? w->swarm.unit_blocks : CLIENT_CHECK_UNIT) *
+        WORLD_BLOCK;
+    WORLD_CHECK(w->swarm.unit_blocks <= CLIENT_UNIT_MAX);
+    for (uint32_t i = 0; i < CLIENT_DEPTH_MAX; i++) {
+        c->slots[i].client = c;
+        c->slots[i].buffer = i < w->swarm.depth ? env_alloc(&w->heap, room) : NULL;
+        WORLD_CHECK(c->slots[i].buffer || i >= w->swarm.depth);
+    }
+    client_boot(c);
     return c;
 }
 
 void client_start(struct client *c)
 {
+    c->opening = true;
     lnt_client_open(c->lnt, client_opened, c);
+}
+
+bool client_up(const struct client *c)
+{
+    return c->opened;
 }
 
 bool client_idle(const struct client *c)
 {
-    return c->problem[0] || (c->opened && c->left == 0 && c->in_flight == 0);
+    return c->opened && !c->left && !c->in_flight && !c->checking;
 }
 
 void client_check_all(struct client *c)
 {
-    if (c->problem[0])
-        return;
     c->checking = true;
-    c->left = c->units;
-    client_fill_pipe(c);
+    c->check_lun = 0;
+    c->check_lba = 0;
+    client_go_on(c);
+}
+
+void client_flush_all(struct client *c)
+{
+    for (uint32_t i = 0; i < c->world->swarm.luns; i++)
+        client_command(c, CLIENT_FLUSH, i, 0, 0);
+}
+
+void client_fail_alloc(struct client *c, uint64_t nth)
+{
+    c->machine.fail_in = nth;
+}
+
+static void count_machine(struct client *c)
+{
+    c->world->alloc_failed |= c->machine.failed > 0;
+    coverage_add(COVER_ALLOC_CLIENT, c->machine.failed);
+}
+
+/* Commands in flight are lost; what they were to do may be done by the target until the next session stands.
+ */
+void client_crash(struct client *c, bool silent)
+{
+    if (!c->io || c->closed)
+        return;
+    world_say(c->world, "client %u dies", c->index);
+    coverage_add(silent ? COVER_CLIENT_VANISH : COVER_CLIENT_CRASH, 1);
+    c->reconnects_before += lnt_client_reconnects(c->lnt);
+    count_machine(c);
+    sim_crash(c->world->sim, &c->io, 1, silent);
+    machine_heap_drop(&c->machine);
+    c->io = NULL;
+    c->lnt = NULL;
+    c->opened = c->opening = false;
+    c->reopen_at_ns = c->reconnects = 0;
+    for (uint32_t i = 0; i < CLIENT_DEPTH_MAX; i++) {
+        struct slot *slot = &c->slots[i];
+        if (slot->busy)
+            model_lost(slot->lun->model, slot->op, c->index);
+        slot->busy = false;
+    }
+    c->in_flight = 0;
+    c->start_at_ns = world_now(c->world) + 1 + world_pick(c->world, REBOOT_NS);
+}
+
+void client_poll(struct client *c)
+{
+    uint64_t now = world_now(c->world);
+    if (c->start_at_ns && now >= c->start_at_ns) {
+        c->start_at_ns = 0;
+        client_boot(c);
+        client_start(c);
+    }
+    if (c->reopen_at_ns && now >= c->reopen_at_ns) {
+        c->reopen_at_ns = 0;
+        client_start(c);
+    }
+    if (!c->lnt)
+        return;
+    uint64_t reconnects = lnt_client_reconnects(c->lnt);
+    if (reconnects != c->reconnects) {
+        coverage_add(COVER_RECONNECT, reconnects - c->reconnects);
+        c->reconnects = reconnects;
+        client_fence(c);
+    }
 }
 
 static void client_is_closed(void *arg)
@@ -257,20 +218,19 @@ bool client_closed(const struct client *c)
 
 void client_free(struct client *c)
 {
-    const struct env *env = sim_env(c->world->sim);
+    struct world *w = c->world;
+    count_machine(c);
     lnt_client_free(c->lnt);
     io_free(c->io);
-    env_free(env, c->written);
-    env_free(env, c->busy);
-    env_free(env, c);
-}
-
-const char *client_problem(const struct client *c)
-{
-    return c->problem[0] ? c->problem : NULL;
+    uint64_t left = machine_heap_drop(&c->machine);
+    if (left)
+        world_problem(w, "client %u has leaked %llu allocations", c->index, (unsigned long long)left);
+    for (uint32_t i = 0; i < CLIENT_DEPTH_MAX; i++)
+        env_free(&w->heap, c->slots[i].buffer);
+    env_free(&w->heap, c);
 }
 
 uint64_t client_reconnects(const struct client *c)
 {
-    return lnt_client_reconnects(c->lnt);
+    return c->reconnects_before + (c->lnt ? lnt_client_reconnects(c->lnt) : 0);
 }

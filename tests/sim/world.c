@@ -1,20 +1,21 @@
-/* The target's side of a simulated run. */
+/* The world: its heap, its clock, its faults on and off. */
 #include "tests/sim/world.h"
 
-#include <assert.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/env.h"
 
-#define CHECK(condition)                                                                                     \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                  \
-            abort();                                                                                         \
-        }                                                                                                    \
-    } while (0)
+/* A run that goes round in circles without the clock moving on. */
+#define STEPS_MAX 4000000u
+
+_Noreturn void world_abort(const char *file, int line, const char *what)
+{
+    fprintf(stderr, "%s:%d: %s\n", file, line, what);
+    abort();
+}
 
 /* ---- a heap that counts ---- */
 
@@ -34,124 +35,141 @@ static void world_free(void *ctx, void *ptr)
     env_free(env_host(), ptr);
 }
 
+/* ---- small things ---- */
+
 uint64_t world_pick(struct world *w, uint64_t below)
 {
     return sim_random(w->sim) % below;
 }
 
-/* ---- what the target serves ---- */
-
-static void world_lu(struct world *w)
+bool world_chance(struct world *w, uint32_t percent)
 {
-    const struct env *env = sim_env(w->sim);
-    struct store_spec spec;
-    struct store *store;
-    char why[256] = "";
-    CHECK(store_spec_parse(w->file_store ? "file:/sim/disk.img,size=4M" : "memory:size=4M", &spec, why,
-                           sizeof why) == 0);
-    CHECK(store_open(env, w->ios[0], &spec, &store, why, sizeof why) == 0);
-    struct scsi_lu_config config = {.vendor = "LUNETTE",
-                                    .product = "SIM",
-                                    .revision = "1",
-                                    .serial = "SIM-1",
-                                    .naa = {0x60, 1},
-                                    .block_size = 512,
-                                    .write_cache = true};
-    CHECK(scsi_lu_new(env, &config, store, 0, w->reactors, &w->lu) == 0);
+    return world_pick(w, 100) < percent;
 }
 
-static void world_user(struct world *w, struct tgt_target *target)
+uint64_t world_now(const struct world *w)
 {
-    target->users = env_alloc(sim_env(w->sim), sizeof *target->users);
-    CHECK(target->users);
-    target->user_count = 1;
-    snprintf(target->users->name, sizeof target->users->name, "sim");
-    memcpy(target->users->secret, "simulated secret", 16);
-    target->users->secret_len = 16;
+    return sim_now(w->sim);
 }
 
-static void world_config(struct world *w)
+void world_problem(struct world *w, const char *format, ...)
 {
-    const struct env *env = sim_env(w->sim);
-    CHECK(tgt_config_new(env, &w->config) == 0);
-    struct tgt_target *target = env_alloc(env, sizeof *target);
-    struct scsi_lun *lun = env_alloc(env, sizeof *lun);
-    struct tgt_portal *portal = env_alloc(env, sizeof *portal);
-    CHECK(target && lun && portal);
-    *lun = (struct scsi_lun){.number = 0, .lu = w->lu};
-    snprintf(target->name, sizeof target->name, "%s", WORLD_IQN);
-    target->map = (struct scsi_lun_map){1, lun};
-    key_config_default(&target->keys);
-    target->keys.initial_r2t = world_pick(w, 2);
-    target->keys.immediate_data = world_pick(w, 2);
-    target->keys.max_outstanding_r2t = 1 + (uint32_t)world_pick(w, 4);
-    if (w->chap)
-        world_user(w, target);
-    *portal = (struct tgt_portal){.listen = w->portal, .group = 1};
-    w->config->targets = target;
-    w->config->target_count = 1;
-    w->config->portals = portal;
-    w->config->portal_count = 1;
+    va_list args;
+    if (w->problem[0])
+        return;
+    va_start(args, format);
+    vsnprintf(w->problem, sizeof w->problem, format, args);
+    va_end(args);
 }
 
-void world_init(struct world *w, uint64_t seed)
+void world_say(struct world *w, const char *format, ...)
 {
+    va_list args;
+    if (!w->verbose)
+        return;
+    printf("%12.6f  ", (double)world_now(w) / 1e9);
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    putchar('\n');
+}
+
+/* ---- life ---- */
+
+static void world_tick(struct io_timer *timer)
+{
+    struct world *w = container_of(timer, struct world, tick);
+    io_timer_arm(w->tick_io, timer, world_now(w) + (w->faults_on ? 20 * MS_NS : 200 * MS_NS));
+}
+
+void world_init(struct world *w, uint64_t seed, const struct swarm *swarm)
+{
+    bool verbose = w->verbose;
     memset(w, 0, sizeof *w);
+    w->verbose = verbose;
     w->seed = seed;
+    w->swarm = *swarm;
     w->heap = *env_host();
     w->heap.ctx = w;
     w->heap.alloc = world_alloc;
     w->heap.free = world_free;
     w->heap.trace = NULL;
-    CHECK(sim_world_new(&w->heap, seed, &w->faults, &w->sim) == 0);
-    w->reactors = 1 + (uint32_t)world_pick(w, WORLD_REACTORS_MAX);
-    w->chap = world_pick(w, 3) == 0;
-    w->file_store = world_pick(w, 2);
-    for (uint32_t i = 0; i < w->reactors; i++)
-        CHECK(sim_io_new(w->sim, &w->ios[i]) == 0);
+    struct sim_options calm = {.disk_cache = swarm->faults.disk_cache};
+    WORLD_CHECK(sim_world_new(&w->heap, seed, &calm, &w->sim) == 0);
+    wire_init(&w->wire, w->sim, &w->heap);
+    watch_start(w);
     w->portal = (struct io_addr){.family = 4, .ip = {10, 0, 0, 1}, .port = 3260};
-    world_lu(w);
-    world_config(w);
-    CHECK(host_new(sim_env(w->sim), w->ios, w->reactors, 64u << 20, w->config, &w->host) == 0);
-    struct io_addr bound;
-    CHECK(host_reactor_listen(host_at(w->host, 0), &w->portal, 1, &bound, &w->listener) == 0);
+    for (uint32_t i = 0; i < swarm->luns; i++) {
+        struct world_lun *lun = &w->luns[i];
+        *lun = (struct world_lun){.number = (uint16_t)(i * 5), .present = true, .settled = true};
+        lun->model = model_new(&w->heap, WORLD_LUN_BLOCKS, swarm->file_store);
+        WORLD_CHECK(lun->model);
+    }
+    WORLD_CHECK(sim_io_new(w->sim, &w->tick_io) == 0);
+    w->tick.fire = world_tick;
+    io_timer_arm(w->tick_io, &w->tick, world_now(w) + MS_NS);
+    target_boot(w);
+}
+
+void world_fini(struct world *w)
+{
+    target_end(w);
+    coverage_add_world(w->sim);
+    coverage_add(COVER_DIGEST_HEADER, w->wire.flipped_headers);
+    coverage_add(COVER_DIGEST_DATA, w->wire.flipped_data);
+    for (uint32_t i = 0; i < w->swarm.luns; i++)
+        model_free(w->luns[i].model);
+    io_timer_cancel(w->tick_io, &w->tick);
+    io_free(w->tick_io);
+    sim_world_free(w->sim);
+    wire_fini(&w->wire);
+    watch_end(w);
+    WORLD_CHECK(w->blocks_live == 0);
+}
+
+void world_faults(struct world *w, bool on)
+{
+    struct sim_options calm = {.disk_cache = w->swarm.faults.disk_cache};
+    w->faults_on = on;
+    sim_world_set_options(w->sim, on ? &w->swarm.faults : &calm);
+    w->wire.flip_header = on ? w->swarm.flip_header : 0;
+    w->wire.flip_data = on ? w->swarm.flip_data : 0;
+    w->disk_failed |= on && (w->swarm.faults.disk_error || w->swarm.faults.disk_full);
+    w->digests_hit |= on && (w->swarm.flip_header || w->swarm.flip_data);
+    w->chaos_at_ns = world_now(w) + world_pick(w, w->swarm.chaos_gap_ns + 1);
+    if (on)
+        return;
+    w->machine.fail_in = 0;
+    for (uint32_t i = 0; i < w->client_count; i++)
+        client_fail_alloc(w->clients[i], 0);
+}
+
+/* Whatever goes on outside the ios: restarts, recoveries, new faults. */
+static void world_poll(struct world *w)
+{
+    target_poll(w);
+    for (uint32_t i = 0; i < w->client_count; i++)
+        client_poll(w->clients[i]);
+    if (w->faults_on)
+        chaos_poll(w);
+}
+
+bool world_step(struct world *w)
+{
+    if (!sim_step(w->sim))
+        return false;
+    world_poll(w);
+    return true;
 }
 
 bool world_run(struct world *w, bool (*done)(void *arg), void *arg, uint64_t limit_ns)
 {
-    uint64_t limit = sim_now(w->sim) + limit_ns;
-    while (!done(arg))
-        if (sim_now(w->sim) > limit || !sim_step(w->sim))
+    uint64_t limit = world_now(w) + limit_ns, steps = 0;
+    while (!w->problem[0] && !done(arg)) {
+        if (++steps > STEPS_MAX)
+            world_problem(w, "no end after %u steps", STEPS_MAX);
+        if (world_now(w) > limit || !world_step(w))
             return done(arg);
-    return true;
-}
-
-static bool world_idle(void *arg)
-{
-    struct world *w = arg;
-    for (uint32_t i = 0; i < w->reactors; i++)
-        if (!host_reactor_idle(host_at(w->host, i)))
-            return false;
-    return true;
-}
-
-/* A stopped target gives everything back: sockets, tasks, chunks, sessions, memory. */
-void world_fini(struct world *w)
-{
-    for (uint32_t i = 0; i < w->reactors; i++)
-        host_reactor_stop(host_at(w->host, i), true);
-    CHECK(world_run(w, world_idle, w, 60000000000u));
-    for (uint32_t i = 0; i < w->reactors; i++) {
-        struct host_stats stats;
-        host_reactor_stats(host_at(w->host, i), &stats);
-        CHECK(stats.memory_in_use == 0);
-        CHECK(stats.sessions == 0 && stats.connections == 0);
     }
-    host_free(w->host);
-    tgt_config_unref(w->config);
-    store_close(scsi_lu_free(w->lu), w->ios[0]);
-    for (uint32_t i = 0; i < w->reactors; i++)
-        io_free(w->ios[i]);
-    sim_world_free(w->sim);
-    CHECK(w->blocks_live == 0);
+    return !w->problem[0];
 }

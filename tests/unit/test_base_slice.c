@@ -183,7 +183,8 @@ static void idle_chunks_make_room_for_another_class(void **state)
     free(held);
 }
 
-/* Whatever the order, half of the pool stays for what arrives, and the share is given back with its chunks. */
+/* Whatever the order, half of the pool stays for what arrives, and the share is given back with its chunks.
+ */
 static void the_share_leaves_room_for_what_arrives(void **state)
 {
     (void)state;

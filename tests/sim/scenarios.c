@@ -1,0 +1,357 @@
+/* Directed scenarios: what once went wrong, or what a seed meets too seldom, in ten lines each. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/set.h"
+#include "tests/sim/world.h"
+
+struct scenario {
+    const char *name, *about;
+    void (*play)(struct world *w);
+    struct swarm swarm;
+};
+
+/* ---- the words that scenarios are written in ---- */
+
+static void pass(struct world *w, uint64_t ns)
+{
+    uint64_t until = world_now(w) + ns;
+    while (!w->problem[0] && world_now(w) < until && world_step(w))
+        ;
+}
+
+static void up(struct world *w)
+{
+    for (int i = 0; i < 100; i++) {
+        bool all = true;
+        for (uint32_t k = 0; k < w->client_count; k++)
+            all &= client_up(w->clients[k]);
+        if (all)
+            return;
+        pass(w, 100 * MS_NS);
+    }
+    world_problem(w, "the scenario's initiators do not log in");
+}
+
+static void quiet(struct world *w)
+{
+    for (int i = 0; i < 3000; i++) {
+        bool all = true;
+        for (uint32_t k = 0; k < w->client_count; k++)
+            all &= client_idle(w->clients[k]);
+        if (all)
+            return;
+        pass(w, 100 * MS_NS);
+    }
+    world_problem(w, "the scenario's commands do not end");
+}
+
+static void write_at(struct world *w, uint32_t client, uint64_t lba, uint32_t blocks)
+{
+    client_command(w->clients[client], CLIENT_WRITE, 0, lba, blocks);
+}
+
+static void read_at(struct world *w, uint32_t client, uint64_t lba, uint32_t blocks)
+{
+    client_command(w->clients[client], CLIENT_READ, 0, lba, blocks);
+}
+
+static void options(struct world *w, struct sim_options o)
+{
+    o.disk_cache = w->swarm.faults.disk_cache;
+    sim_world_set_options(w->sim, &o);
+}
+
+/* ---- the scenarios ---- */
+
+/* A write waits in a slow store while its command times out and is aborted; the next write of the same blocks
+ * must win. */
+static void abort_is_fenced(struct world *w)
+{
+    up(w);
+    options(w, (struct sim_options){.disk_slow = 1000, .disk_slow_ns = 3 * SECOND_NS});
+    for (uint64_t i = 0; i < 6; i++)
+        write_at(w, 0, 8 * i, 8);
+    pass(w, 600 * MS_NS);
+    options(w, (struct sim_options){0});
+    for (uint64_t i = 0; i < 6; i++)
+        write_at(w, 1, 8 * i, 8);
+    quiet(w);
+    read_at(w, 1, 0, 48);
+}
+
+/* An initiator vanishes with writes in a slow store and logs in again: its old writes may not overtake its
+ * new ones. */
+static void reinstatement_waits(struct world *w)
+{
+    up(w);
+    options(w, (struct sim_options){.disk_slow = 1000, .disk_slow_ns = 8 * SECOND_NS});
+    for (uint64_t i = 0; i < 6; i++)
+        write_at(w, 0, 8 * i, 8);
+    pass(w, 200 * MS_NS);
+    client_crash(w->clients[0], true);
+    options(w, (struct sim_options){0});
+    up(w);
+    for (uint64_t i = 0; i < 6; i++)
+        write_at(w, 0, 8 * i, 8);
+    quiet(w);
+    pass(w, 10 * SECOND_NS);
+    read_at(w, 0, 0, 48);
+}
+
+/* The same with a connection that breaks: the library logs in and repeats by itself. */
+static void reconnect_repeats(struct world *w)
+{
+    up(w);
+    options(w, (struct sim_options){.disk_slow = 1000, .disk_slow_ns = 5 * SECOND_NS});
+    for (uint64_t i = 0; i < 6; i++)
+        write_at(w, 0, 8 * i, 8);
+    pass(w, 300 * MS_NS);
+    sim_cut_all(w->sim);
+    quiet(w);
+    read_at(w, 1, 0, 48);
+}
+
+/* FUA and SYNCHRONIZE CACHE are promises about the medium. */
+static void power_cut_keeps_what_was_flushed(struct world *w)
+{
+    up(w);
+    client_command(w->clients[0], CLIENT_WRITE_FUA, 0, 0, 64);
+    write_at(w, 1, 64, 64);
+    quiet(w);
+    client_command(w->clients[1], CLIENT_FLUSH, 0, 0, 0);
+    quiet(w);
+    write_at(w, 0, 32, 64); /* and this one may be torn */
+    quiet(w);
+    target_die(w, DEATH_POWER);
+    pass(w, 5 * SECOND_NS);
+    read_at(w, 0, 0, 128);
+}
+
+/* A process that dies takes no write with it that the disk has. */
+static void crash_keeps_what_was_answered(struct world *w)
+{
+    up(w);
+    options(w, (struct sim_options){.disk_delay_ns = 50 * MS_NS});
+    for (uint64_t i = 0; i < 8; i++)
+        write_at(w, i % 2 ? 1 : 0, 16 * i, 16);
+    pass(w, 40 * MS_NS);
+    target_die(w, DEATH_CRASH);
+    quiet(w);
+    read_at(w, 0, 0, 128);
+}
+
+/* Nobody tells anybody: pings find out on both sides. */
+static void silence_is_noticed(struct world *w)
+{
+    up(w);
+    write_at(w, 0, 0, 64);
+    pass(w, 1 * MS_NS);
+    sim_silence_all(w->sim);
+    quiet(w);
+    read_at(w, 1, 0, 64);
+}
+
+/* A target that lost its power without a word; its successor knows no session. */
+static void vanished_target_is_noticed(struct world *w)
+{
+    up(w);
+    write_at(w, 0, 0, 64);
+    target_die(w, DEATH_VANISH);
+    quiet(w);
+    read_at(w, 1, 0, 64);
+}
+
+/* One direction ends in good order while commands are under way. */
+static void half_close_is_an_end(struct world *w)
+{
+    up(w);
+    options(w, (struct sim_options){.half_close = 300});
+    for (uint64_t i = 0; i < 6; i++)
+        write_at(w, i % 2 ? 1 : 0, 32 * i, 32);
+    pass(w, 2 * SECOND_NS);
+    options(w, (struct sim_options){0});
+    quiet(w);
+}
+
+/* The LUN goes away under writes that have reached the store, and comes back. */
+static void lun_leaves_under_writes(struct world *w)
+{
+    up(w);
+    options(w, (struct sim_options){.disk_slow = 1000, .disk_slow_ns = 2 * SECOND_NS});
+    for (uint64_t i = 0; i < 4; i++)
+        client_command(w->clients[0], CLIENT_WRITE, 1, 16 * i, 16);
+    pass(w, 100 * MS_NS);
+    target_lun_toggle(w);
+    pass(w, 10 * SECOND_NS);
+    options(w, (struct sim_options){0});
+    client_command(w->clients[1], CLIENT_READ, 1, 0, 64);
+    pass(w, 1 * SECOND_NS);
+    target_lun_toggle(w);
+    pass(w, 1 * SECOND_NS);
+    client_command(w->clients[1], CLIENT_READ, 1, 0, 64);
+}
+
+/* New blocks can be used on every reactor once the news is out. */
+static void growth_reaches_every_reactor(struct world *w)
+{
+    up(w);
+    target_lun_grow(w);
+    pass(w, 1 * SECOND_NS);
+    for (uint32_t i = 0; i < w->client_count; i++)
+        client_command(w->clients[i], CLIENT_WRITE, 0, WORLD_LUN_BLOCKS + 16 * i, 16);
+    quiet(w);
+    client_command(w->clients[0], CLIENT_READ, 0, WORLD_LUN_BLOCKS, 64);
+}
+
+/* Bits flip in every tenth PDU: each is noticed, and what had to go again goes again. */
+static void flips_are_noticed(struct world *w)
+{
+    up(w);
+    w->digests_hit = true;
+    w->wire.flip_data = 100;
+    w->wire.flip_header = 20;
+    for (uint64_t round = 0; round < 6; round++) {
+        write_at(w, 0, 64 * round, 64);
+        read_at(w, 1, 64 * round, 64);
+        pass(w, 500 * MS_NS);
+    }
+    w->wire.flip_data = w->wire.flip_header = 0;
+    quiet(w);
+}
+
+/* The first, second, third ... allocation fails while a session comes up and works. */
+static void every_allocation_may_fail(struct world *w)
+{
+    up(w);
+    for (uint64_t nth = 1; nth <= 40 && !w->problem[0]; nth++) {
+        w->machine.fail_in = nth;
+        sim_cut_all(w->sim);
+        write_at(w, 0, 0, 64);
+        pass(w, 3 * SECOND_NS);
+        quiet(w);
+        w->machine.fail_in = 0;
+    }
+}
+
+/* An orderly stop under load: what was answered is there, what was not is repeated at the successor. */
+static void orderly_stop_loses_nothing(struct world *w)
+{
+    up(w);
+    options(w, (struct sim_options){.disk_delay_ns = 300 * MS_NS});
+    for (uint64_t i = 0; i < 8; i++)
+        write_at(w, i % 2 ? 1 : 0, 16 * i, 16);
+    pass(w, 100 * MS_NS);
+    target_stop(w);
+    quiet(w);
+    read_at(w, 0, 0, 128);
+}
+
+/* The clock leaps over every deadline at once: sessions may go, data may not. */
+static void clock_leaps(struct world *w)
+{
+    up(w);
+    options(w,
+            (struct sim_options){.net_delay_ns = MS_NS, .clock_jump = 20, .clock_jump_ns = 60 * SECOND_NS});
+    for (uint64_t i = 0; i < 8; i++)
+        write_at(w, i % 2 ? 1 : 0, 16 * i, 16);
+    quiet(w);
+    read_at(w, 0, 0, 128);
+}
+
+/* clang-format off */
+static const struct scenario scenarios[] = {
+    {"abort-is-fenced", "an aborted write never lands after its abort was answered", abort_is_fenced,
+     {.command_timeout_ns = 200 * MS_NS}},
+    {"reinstatement-waits", "a login that reinstates waits for the old session's writes", reinstatement_waits, {.chap = false}},
+    {"reconnect-repeats", "commands of a broken connection are repeated, and end once", reconnect_repeats, {.chap = false}},
+    {"power-cut", "FUA and SYNCHRONIZE CACHE survive a power cut", power_cut_keeps_what_was_flushed,
+     {.final_power_cut = true}},
+    {"crash", "a target that dies loses nothing that the disk has", crash_keeps_what_was_answered, {.chap = false}},
+    {"silence", "silent connections are found out by pings", silence_is_noticed, {.chap = false}},
+    {"vanished-target", "a target that vanished is found out", vanished_target_is_noticed, {.chap = false}},
+    {"half-close", "an orderly end of one direction ends the connection", half_close_is_an_end, {.chap = false}},
+    {"lun-leaves", "a LUN is removed under its writes", lun_leaves_under_writes, {.luns = 2}},
+    {"growth", "a grown LUN can be used on every reactor", growth_reaches_every_reactor, {.clients = 4}},
+    {"flips", "every flipped bit is noticed", flips_are_noticed, {.flip_header = 1, .flip_data = 1}},
+    {"nth-allocation", "every allocation of a login and a write may fail", every_allocation_may_fail, {.chap = false}},
+    {"orderly-stop", "an orderly stop loses nothing", orderly_stop_loses_nothing, {.chap = false}},
+    {"clock-leaps", "deadlines that pass all at once", clock_leaps, {.chap = false}},
+};
+/* clang-format on */
+
+enum { SCENARIO_COUNT = sizeof scenarios / sizeof scenarios[0] };
+
+/* What a scenario does not say. */
+static struct swarm scenario_swarm(const struct scenario *scenario)
+{
+    struct swarm s = scenario->swarm;
+    s.reactors = s.reactors ? s.reactors : 2;
+    s.clients = s.clients ? s.clients : 2;
+    s.luns = s.luns ? s.luns : 1;
+    s.window_blocks = 2048;
+    s.unit_blocks = 64;
+    s.depth = 8;
+    s.file_store = true;
+    s.faults.disk_cache = true;
+    s.command_window = 4;
+    s.target_nop_ns = 10 * SECOND_NS;
+    return s;
+}
+
+struct play {
+    const struct scenario *scenario;
+    bool verbose;
+};
+
+/* Three times: the seed decides the order of what happens at once. */
+static bool play(void *arg)
+{
+    const struct play *play = arg;
+    struct swarm swarm = scenario_swarm(play->scenario);
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        struct world *w = calloc(1, sizeof *w);
+        struct outcome out = {0};
+        if (!w)
+            abort();
+        w->verbose = play->verbose;
+        world_init(w, seed, &swarm);
+        for (uint32_t i = 0; i < swarm.clients; i++)
+            w->clients[i] = client_new(w, i, 0);
+        w->client_count = swarm.clients;
+        for (uint32_t i = 0; i < swarm.clients; i++)
+            client_start(w->clients[i]);
+        play->scenario->play(w);
+        run_finish(w, &out);
+        if (out.problem[0]) {
+            printf("scenario %s (seed %u): %s\n", play->scenario->name, (unsigned)seed, out.problem);
+            return false;
+        }
+        free(w);
+    }
+    return true;
+}
+
+uint32_t scenarios_run(const char *name, bool verbose, uint32_t *passed)
+{
+    uint32_t failed = 0;
+    *passed = 0;
+    for (int i = 0; i < SCENARIO_COUNT; i++) {
+        if (name && strcmp(name, scenarios[i].name) != 0)
+            continue;
+        struct play one = {&scenarios[i], verbose};
+        bool good = set_apart(play, &one, 120);
+        if (!good)
+            printf("replay: lunette-sim --scenario %s --verbose\n", scenarios[i].name);
+        *passed += good;
+        failed += !good;
+    }
+    return failed;
+}
+
+void scenarios_list(void)
+{
+    for (int i = 0; i < SCENARIO_COUNT; i++)
+        printf("%-20s %s\n", scenarios[i].name, scenarios[i].about);
+}
