@@ -51,7 +51,7 @@ link = @mkdir -p $(@D) && echo "LD $@" && $(CC) $(CFLAGS) $(LDFLAGS) $(filter %.
 
 $(B)/bin/lunette-target:    $(B)/obj/target/service/main.o $(B)/libtarget.a $(B)/libconformance.a $(B)/libcommon.a
 	$(call link)
-$(B)/bin/lunette-initiator: $(call objects,$(CLI_SRC)) $(B)/libinitiator.a $(B)/libcommon.a
+$(B)/bin/lunette-initiator: $(call objects,$(CLI_SRC)) $(B)/libinitiator.a $(B)/libconformance.a $(B)/libcommon.a
 	$(call link)
 $(B)/bin/lunette-conformance: $(B)/obj/conformance/main.o $(B)/libconformance.a $(B)/libcommon.a
 	$(call link)

@@ -12,6 +12,7 @@
 
 #include "common/base/env.h"
 #include "common/base/log.h"
+#include "common/capture/capture.h"
 #include "common/io/io.h"
 #include "initiator/lib/lunette.h"
 
@@ -47,6 +48,8 @@ enum cli_verb_bit {
     CLI_VERB_ALL = 2047
 };
 
+struct referee;
+
 struct cli {
     const struct env *env;
     struct io *io; /* owned; made by cli_start */
@@ -59,6 +62,11 @@ struct cli {
     enum log_level log_level;
     uint32_t depth; /* commands in flight */
     bool help, version, verbose;
+    struct capture_options capture_options;
+    bool capture_given; /* an option of the capture */
+    bool with_referee;
+    struct capture *capture;                          /* owned, or NULL: watch.c */
+    struct referee *referee;                          /* owned, or NULL: watch.c */
     uint64_t tap_connections;                         /* counts for options.tap, which all clients share */
     struct key_override overrides[KEY_OVERRIDES_MAX]; /* --key; pointers into argv */
     bool json, all, hex, fua;
@@ -89,6 +97,14 @@ int cli_secret_text(const char *what, const char *text, uint8_t *out, uint32_t *
 int cli_secret_file(const char *what, const char *path, uint8_t *out, uint32_t *out_len);
 /* Adds what the environment has and checks that every name has its secret. 0 or CLI_MISUSE. */
 int cli_secrets_complete(struct cli *cli);
+
+/* ---- watch.c ---- */
+
+/* Opens what shall watch the connections (--capture, --referee). 0, CLI_MISUSE or CLI_FAILED after a message.
+ */
+int cli_watch_start(struct cli *cli);
+/* After the last connection: tells the findings, completes the file. */
+void cli_watch_end(struct cli *cli);
 
 /* ---- connect.c ---- */
 

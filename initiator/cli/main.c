@@ -110,9 +110,13 @@ static int run(struct cli *cli, int argc, char **argv)
     if (code)
         return code;
     log_setup(cli->log_level, LOG_FORMAT_TEXT, LOG_SINK_STDERR, CLI_PROGRAM);
+    code = cli_watch_start(cli);
+    if (code)
+        return code;
     code = cli->verb->run(cli);
     if (cli->io)
         io_free(cli->io);
+    cli_watch_end(cli);
     /* A full disk behind standard output shows here, not at printf. */
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == CLI_DONE)
         code = cli_failed("cannot write to standard output");

@@ -145,6 +145,15 @@ static int take_io(struct cli *cli, const struct option_row *row, char *value)
     return 0;
 }
 
+static int take_capture(struct cli *cli, const struct option_row *row, char *value)
+{
+    char why[256];
+    cli->capture_given = true;
+    return capture_option_take(&cli->capture_options, row->name, value, why, sizeof why)
+               ? cli_misuse("%s", why)
+               : 0;
+}
+
 static int take_log_level(struct cli *cli, const struct option_row *row, char *value)
 {
     (void)row;
@@ -324,8 +333,16 @@ static const struct option_row rows[] = {
     {"redirects", "N", CLI_VERB_ALL, "how many redirects of a login are followed (8)", take_u32,
      AT(options.redirects_max), 0, LNT_REDIRECTS_MAX},
     {"no-follow", NULL, CLI_VERB_ALL, "follow no redirect", take_no_follow, 0, 0, 0},
-    /* What watches the connections (struct tap in common/capture/tap.h, set as options.tap) has its place
-       here. */
+    {"capture", "FILE", CLI_VERB_ALL, "write all iSCSI traffic into this pcapng file", take_capture, 0, 0, 0},
+    {"capture-snap", "BYTES", CLI_VERB_ALL, "keep this much of each frame (all)", take_capture, 0, 0, 0},
+    {"capture-ring", "FILES:SIZE", CLI_VERB_ALL, "a ring of files of this size", take_capture, 0, 0, 0},
+    {"capture-session", "PATTERN", CLI_VERB_ALL, "only sessions whose initiator or target name matches",
+     take_capture, 0, 0, 0},
+    {"capture-no-secrets", NULL, CLI_VERB_ALL, "keep what CHAP says out of the file", take_capture, 0, 0, 0},
+    {"capture-buffer", "SIZE", CLI_VERB_ALL, "memory for what is not yet written (32M)", take_capture, 0, 0,
+     0},
+    {"referee", NULL, CLI_VERB_ALL, "check every PDU against the RFC and tell what is wrong", take_flag,
+     AT(with_referee), 0, 0},
     {"io", "uring|epoll|auto", CLI_VERB_ALL, "how to reach the kernel", take_io, 0, 0, 0},
     {"timeout", "D", CLI_VERB_ALL, "longest time for a command, 0 for any", take_duration,
      AT(options.command_timeout_ns), 0, 0},
@@ -398,6 +415,7 @@ static int check_together(const struct cli *cli)
 
 int cli_options_parse(struct cli *cli, int argc, char **argv)
 {
+    capture_options_default(&cli->capture_options);
     cli->depth = 32;
     cli->options.tap_connections = &cli->tap_connections;
     cli->blocks = 1;

@@ -61,6 +61,8 @@ struct lnt_connection {
     struct io_addr address;
     uint64_t tap_id;
     bool tapped; /* the tap has seen it open */
+    uint64_t
+        tap_shown; /* bytes at the front of the output that the tap has seen and that have not gone yet */
 };
 
 struct lnt_hop {

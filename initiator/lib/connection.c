@@ -47,8 +47,9 @@ static void connection_tap_open(struct lnt_connection *conn)
     io_local_addr(c->io, conn->sock, &here);
     io_peer_addr(c->io, conn->sock, &there);
     conn->tapped = true;
+    conn->tap_shown = 0;
     conn->tap_id = (*c->options.tap_connections)++;
-    c->options.tap->open(c->options.tap, conn->tap_id, &here, &there, io_now(c->io));
+    c->options.tap->open(c->options.tap, conn->tap_id, &here, &there, env_now(c->env));
 }
 
 static void connection_tap_bytes(struct lnt_connection *conn, enum tap_direction direction,
@@ -56,14 +57,33 @@ static void connection_tap_bytes(struct lnt_connection *conn, enum tap_direction
 {
     struct lnt_client *c = conn->client;
     if (conn->tapped)
-        c->options.tap->bytes(c->options.tap, conn->tap_id, direction, places, count, len, io_now(c->io));
+        c->options.tap->bytes(c->options.tap, conn->tap_id, direction, places, count, len, env_now(c->env));
+}
+
+/* Output is shown when it is handed over, so that it stands before what the target answers to it. After a
+ * short send part of it is handed over again: that has been shown. */
+static void connection_tap_output(struct lnt_connection *conn, uint32_t count)
+{
+    uint64_t skip = conn->tap_shown, len = 0;
+    uint32_t first = 0;
+    for (uint32_t i = 0; i < count; i++)
+        len += conn->send_places[i].len;
+    if (!conn->tapped || len <= skip)
+        return;
+    conn->tap_shown = len;
+    for (len -= skip; skip >= conn->send_places[first].len; first++)
+        skip -= conn->send_places[first].len;
+    struct io_vec whole = conn->send_places[first];
+    conn->send_places[first] = (struct io_vec){(uint8_t *)whole.ptr + skip, whole.len - skip};
+    connection_tap_bytes(conn, TAP_TO_TARGET, conn->send_places + first, count - first, len);
+    conn->send_places[first] = whole; /* whole again, for the send */
 }
 
 static void connection_tap_close(struct lnt_connection *conn)
 {
     struct lnt_client *c = conn->client;
     if (conn->tapped)
-        c->options.tap->close(c->options.tap, conn->tap_id, io_now(c->io));
+        c->options.tap->close(c->options.tap, conn->tap_id, env_now(c->env));
     conn->tapped = false;
 }
 
@@ -202,8 +222,8 @@ void connection_receive(struct lnt_connection *conn)
 static void connection_sent(struct io_op *op)
 {
     struct lnt_connection *conn = container_of(op, struct lnt_connection, send_op);
-    if (op->result > 0)
-        connection_tap_bytes(conn, TAP_TO_TARGET, op->vec, op->vec_count, (uint64_t)op->result);
+    uint64_t sent = op->result > 0 ? (uint64_t)op->result : 0;
+    conn->tap_shown -= sent < conn->tap_shown ? sent : conn->tap_shown;
     ini_sent(conn->ini, op->result > 0 ? (uint64_t)op->result : 0);
     if (op->result <= 0) {
         connection_broken(conn, op->result ? (int)op->result : ERR_CLOSED);
@@ -224,6 +244,7 @@ void connection_send(struct lnt_connection *conn)
     uint32_t n = ini_gather(conn->ini, conn->send_places, IO_VEC_MAX);
     if (n == 0)
         return;
+    connection_tap_output(conn, n);
     conn->send_op.done = connection_sent;
     io_send(conn->client->io, &conn->send_op, conn->sock, conn->send_places, n);
 }

@@ -302,3 +302,16 @@ def test_tcpdump_sees_the_same(serve, need, tmp_path):
     _, wire = check(theirs, "--port", str(port))
     assert wire["pdus"] == mine["pdus"] and wire["gaps"] == 0, (wire, mine)
     assert wire["findings"] == mine["findings"] == 0
+
+
+def test_initiator_captures_and_referees_its_own_connections(serve, tmp_path):
+    """The initiator's file has what the target's would have: every PDU, nothing malformed, no finding."""
+    target = serve("memory:size=64M")
+    source, file = tmp_path / "source", tmp_path / "initiator.pcapng"
+    source.write_bytes(bytes(range(256)) * 8192)
+    done = lunette.initiator("copy", source, target.url(), "--capture", file, "--referee", "--connections", 3)
+    told = re.search(r"referee: (\d+) PDUs of (\d+) connections: 0 findings", done.stderr)
+    assert told and int(told[1]) > 20, done.stderr
+    checked = lunette.run(lunette.BIN / "lunette-conformance", "check", "--vantage", "initiator", "--json", file)
+    totals = json.loads(checked.stdout.splitlines()[-1])
+    assert totals["findings"] == 0 and totals["pdus"] == int(told[1]), checked.stdout

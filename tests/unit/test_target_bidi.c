@@ -157,8 +157,8 @@ static void both_forms_in_every_kind_of_session(void **state)
         "InitialR2T=Yes\nImmediateData=Yes\nFirstBurstLength=8192",
         "InitialR2T=No\nImmediateData=Yes\nFirstBurstLength=8192\nMaxBurstLength=16384",
         "InitialR2T=No\nImmediateData=No\nFirstBurstLength=8192",
-        "InitialR2T=Yes\nImmediateData=No\nMaxOutstandingR2T=4\nMaxBurstLength=4096\nFirstBurstLength=4096\n"
-        "MaxRecvDataSegmentLength=1024",
+        ("InitialR2T=Yes\nImmediateData=No\nMaxOutstandingR2T=4\nMaxBurstLength=4096\nFirstBurstLength=4096\n"
+         "MaxRecvDataSegmentLength=1024"),
         "HeaderDigest=CRC32C\nDataDigest=CRC32C\nInitialR2T=Yes\nImmediateData=Yes",
     };
     for (size_t s = 0; s < sizeof sessions / sizeof sessions[0]; s++) {
