@@ -185,6 +185,7 @@ void host_reactor_stats(struct host_reactor *r, struct host_stats *out)
     out->tx_objects = r->engine.tx_pool.allocated;
     out->connections = r->conn_count;
     out->store_requests = r->store_requests;
+    memcpy(out->transitions, r->engine.transitions, sizeof out->transitions);
     list_for_each(it, &r->engine.sessions) out->sessions++;
 }
 

@@ -65,7 +65,8 @@ struct host_stats { /* of one reactor, or added up */
     uint64_t memory_in_use;                                            /* bytes of pool chunks */
     uint64_t pool_allocations, task_objects, span_objects, tx_objects; /* growth of the pools since start */
     uint64_t sessions, connections;
-    uint64_t store_requests; /* submitted */
+    uint64_t store_requests;                    /* submitted */
+    uint64_t transitions[TGT_TRANSITION_COUNT]; /* of RFC 7143 chapter 8 */
 };
 void host_reactor_stats(struct host_reactor *r, struct host_stats *out);
 void host_stats_add(struct host_stats *sum, const struct host_stats *one);

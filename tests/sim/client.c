@@ -33,6 +33,9 @@ static void client_opened(void *arg, int err)
     }
     world_say(w, "client %u is logged in", c->index);
     c->opened = true;
+    const struct key_params *params = lnt_client_params(c->lnt);
+    coverage_add(COVER_LEVEL_0 + params->error_recovery_level, 1);
+    coverage_add(COVER_MANY_CONNECTIONS, params->max_connections > 1);
     client_fence(c);
     client_go_on(c);
 }
@@ -149,6 +152,14 @@ void client_fail_alloc(struct client *c, uint64_t nth)
 
 static void count_machine(struct client *c)
 {
+    struct lnt_counters counters;
+    lnt_client_counters(c->lnt, &counters);
+    coverage_add(COVER_SNACK_DATA, counters.recovery.snacks[0]);
+    coverage_add(COVER_SNACK_STATUS, counters.recovery.snacks[1]);
+    coverage_add(COVER_SNACK_ACK, counters.recovery.snacks[2]);
+    coverage_add(COVER_RETRY, counters.recovery.retries);
+    coverage_add(COVER_REASSIGN, counters.recovery.reassigns);
+    coverage_add(COVER_CONN_RECOVERED, counters.recovery.recovered_connections);
     c->world->alloc_failed |= c->machine.failed > 0;
     coverage_add(COVER_ALLOC_CLIENT, c->machine.failed);
 }

@@ -40,6 +40,17 @@
     X(LUN_MISSING, "commands to a LUN that was gone")                                                        \
     X(DIGEST_HEADER, "header flipped under a digest")                                                        \
     X(DIGEST_DATA, "data flipped under a digest")                                                            \
+    X(SNACK_DATA, "SNACK: data or R2T asked for again")                                                      \
+    X(SNACK_STATUS, "SNACK: status asked for again")                                                         \
+    X(SNACK_ACK, "SNACK: data acknowledged")                                                                 \
+    X(RETRY, "command retried with its CmdSN")                                                               \
+    X(REASSIGN, "task reassigned to another connection")                                                     \
+    X(CONN_RECOVERED, "connection recovered at level 2")                                                     \
+    X(RECOVERY_R2T, "recovery R2T at the target")                                                            \
+    X(LEVEL_0, "sessions at recovery level 0")                                                               \
+    X(LEVEL_1, "sessions at recovery level 1")                                                               \
+    X(LEVEL_2, "sessions at recovery level 2")                                                               \
+    X(MANY_CONNECTIONS, "sessions with several connections")                                                 \
     X(LOGIN_FAILED, "logins refused or failed at the target")                                                \
     X(REJECT, "PDUs rejected by the target")                                                                 \
     X(REACTORS_1, "worlds with 1 target reactor")                                                            \
@@ -67,6 +78,8 @@ void coverage_init(void);
 uint32_t coverage_declare(const char *name);
 void coverage_add(enum cover row, uint64_t count);
 void coverage_add_row(uint32_t row, uint64_t count);
+/* TGT_TRANSITION_COUNT counts of a target's reactor. */
+void coverage_add_transitions(const uint64_t *target);
 /* Adds up the sim backend's counts of one world. */
 struct sim_world;
 void coverage_add_world(const struct sim_world *sim);

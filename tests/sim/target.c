@@ -217,6 +217,8 @@ static void count_engine(struct world *w)
         coverage_add(COVER_TARGET_TMF, stats.engine.tmfs);
         coverage_add(COVER_LOGIN_FAILED, stats.engine.logins_failed);
         coverage_add(COVER_REJECT, stats.engine.rejects);
+        coverage_add(COVER_RECOVERY_R2T, stats.engine.recovery_r2ts);
+        coverage_add_transitions(stats.transitions);
     }
 }
 
