@@ -107,6 +107,55 @@ static size_t host_hash(void *ctx, enum hash_alg alg, const struct bytes *parts,
     return fine ? len : 0;
 }
 
+/* What the numbers of an event are, for people. NULL: says nothing. Kinds that are not here have no numbers
+ * worth reading. */
+static const struct trace_labels {
+    const char *kind, *a, *b;
+    bool hex; /* a is a code that one reads in hexadecimal */
+} trace_labels[] = {
+    {"async", "event", "on CID", false},
+    {"command.dropped", "CmdSN", "expected", false},
+    {"conn.state.timeout", "TSIH", "CID", false},
+    {"data.timeout", "task", "asked again", false},
+    {"initiator.conn.failed", "CID", NULL, false},
+    {"initiator.login.ok", "TSIH", "CID", false},
+    {"login.failed", "status", NULL, true},
+    {"login.ok", "TSIH", NULL, false},
+    {"login.redirected", NULL, "group", false},
+    {"logout", "reason", "CID", false},
+    {"reassign", "task", "response", false},
+    {"reject", "reason", "task", true},
+    {"session.closing", "TSIH", NULL, false},
+    {"session.down", "TSIH", NULL, false},
+    {"session.up", "TSIH", NULL, false},
+    {"snack", "type", "from", false},
+    {"tmf", "function", "task", false},
+};
+
+static void say_number(char *buf, size_t len, const char *label, uint64_t value, bool hex)
+{
+    if (!label)
+        buf[0] = '\0';
+    else if (value == UINT32_MAX) /* a reserved tag */
+        snprintf(buf, len, ", no %s", label);
+    else
+        snprintf(buf, len, hex ? ", %s 0x%02" PRIx64 : ", %s %" PRIu64, label, value);
+}
+
+/* ", status 0x201": the numbers with their names. */
+static void say_numbers(char *buf, size_t len, const struct trace_event *event)
+{
+    char a[48] = "", b[48] = "";
+    for (size_t i = 0; i < sizeof trace_labels / sizeof trace_labels[0]; i++) {
+        const struct trace_labels *labels = &trace_labels[i];
+        if (strcmp(labels->kind, event->kind) != 0)
+            continue;
+        say_number(a, sizeof a, labels->a, event->a, labels->hex);
+        say_number(b, sizeof b, labels->b, event->b, false);
+    }
+    snprintf(buf, len, "%s%s", a, b);
+}
+
 static void host_trace(void *ctx, const struct trace_event *event)
 {
     (void)ctx;
@@ -124,9 +173,10 @@ static void host_trace(void *ctx, const struct trace_event *event)
     size_t area_len = strcspn(event->kind, ".");
     snprintf(area, sizeof area, "%.*s", (int)(area_len < sizeof area ? area_len : sizeof area - 1),
              event->kind);
-    log_line(level, area, "%s%s%s%s%s (%" PRIu64 ", %" PRIu64 ")", event->who ? event->who : "",
-             event->who ? ": " : "", event->kind, event->text ? " " : "", event->text ? event->text : "",
-             event->a, event->b);
+    char numbers[100];
+    say_numbers(numbers, sizeof numbers, event);
+    log_line(level, area, "%s%s%s%s%s%s", event->who ? event->who : "", event->who ? ": " : "", event->kind,
+             event->text ? " " : "", event->text ? event->text : "", numbers);
 }
 
 const struct env *env_host(void)

@@ -21,6 +21,8 @@
     X(short_write, "a short transfer is taken for a whole one")                                              \
     X(range_off_by_one, "the medium's last block cannot be addressed")                                       \
     X(read_restarts, "the second span of a read comes from the beginning")                                   \
+    X(loan_changes, "a write changes memory that is lent to a read on its way out")                          \
+    X(instant_error_is_good, "a write that fails at once is answered GOOD")                                  \
     X(memory_extent, "a transfer across an extent of memory uses the first part twice")                      \
     X(resize_unannounced, "a resize does not reach the reactors' views")                                     \
     X(window_off_by_one, "a command in the last place of the window is ignored")                             \

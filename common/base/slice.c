@@ -206,6 +206,10 @@ void chunk_unref(struct chunk *chunk)
     if (--chunk->refs > 0)
         return;
     struct pool *pool = chunk->pool;
+    if (!pool) {
+        chunk->release(chunk);
+        return;
+    }
     unsigned class_index = pool_class_of(chunk->cap);
     pool->bytes_in_use -= chunk->cap;
     pool->bytes_shared -= chunk->shared ? chunk->cap : 0;

@@ -24,7 +24,8 @@ struct io_vec { /* one place of a gather or scatter list; same order as POSIX st
 };
 
 struct chunk {
-    struct pool *pool; /* borrowed: outlives the chunk */
+    struct pool *pool;                    /* borrowed: outlives the chunk; NULL: somebody else's memory, */
+    void (*release)(struct chunk *chunk); /* who is told of the last unref */
     struct chunk *next_free;
     uint32_t refs;
     uint32_t cap;  /* bytes at data */

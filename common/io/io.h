@@ -180,6 +180,24 @@ void io_get_stats(const struct io *io, struct io_stats *out);
 /* As addr_parse but also resolves host names (blocking); up to `max` addresses; returns how many or < 0. */
 int addr_resolve(const char *text, uint16_t default_port, struct io_addr *out, int max);
 
+/* The same without waiting: a helper thread asks (at most 16 at once). Embedded in its owner. */
+#define IO_RESOLVE_MAX      8
+#define IO_RESOLVE_TEXT_MAX 320u
+typedef int io_resolver(const char *text, uint16_t default_port, struct io_addr *out, int max);
+struct io_resolve {
+    void (*done)(struct io_resolve *resolve); /* from io_run; may start it again */
+    io_resolver *resolver;                    /* called on the helper thread; NULL: addr_resolve */
+    int result;                               /* in done: how many addresses, or < 0 */
+    struct io_addr addrs[IO_RESOLVE_MAX];
+    bool busy; /* between the start and done */
+    struct resolve_job *job;
+};
+/* Numeric addresses need nobody: 1, with the address in addrs. Else 0: done is called later; or < 0: ERR_BUSY
+ * (it is, or too many are at it), ERR_NOMEM, ERR_TOOBIG. */
+int io_resolve(struct io *io, struct io_resolve *resolve, const char *text, uint16_t default_port);
+/* done will not be called any more. At once, whatever the resolver does. */
+void io_resolve_cancel(struct io_resolve *resolve);
+
 /* How a backend plugs in: io.c dispatches through this table. Private to common/io. */
 struct io_backend;
 

@@ -108,8 +108,8 @@ static enum chap_verdict step_verify(struct chap_initiator *i)
                     "R7143-12.1.3-06");
     bool named = !mutual->name || !*mutual->name || strcmp(mutual->name, i->in.n) == 0;
     bool right = chap_auth_verify(&i->auth, i->env, mutual->secret, mutual->secret_len, i->in.r, i->in.r_len);
-    bool reflected = chap_is_our_response(i->env, &i->auth, &i->config.own, &i->in); /* R7143-9.2.1-09 */
-    if (!named || !right || reflected)                                               /* R7143-12.1.3-06 */
+    bool reflected = chap_is_our_response(i->env, &i->auth, &i->config.own, &i->in);
+    if (!named || !right || reflected) /* R7143-12.1.3-06 */
         return fail(i, KEYS_STATUS_AUTH_FAILURE, "the target's CHAP name or response is wrong",
                     "R7143-12.1.3-06");
     memcpy(i->peer_name, i->in.n, sizeof i->peer_name);

@@ -67,7 +67,8 @@ static bool is_authentic(struct chap_target *t, struct chap_user *user)
     if (known && user->out.secret && user->out.secret_len)
         out = user->out;
     bool right = chap_auth_verify(&t->auth, t->env, in.secret, in.secret_len, t->in.r, t->in.r_len);
-    bool reflected = chap_is_our_response(t->env, &t->auth, &out, &t->in); /* R7143-9.2.1-09 */
+    bool reflected =
+        chap_is_our_response(t->env, &t->auth, &out, &t->in); /* R7143-9.2.1-09, R7143-9.2.1-08 */
     return known && right && !reflected;
 }
 
@@ -79,9 +80,8 @@ static enum chap_verdict answer_challenge(struct chap_target *t, const struct ch
     if (wrong) /* R7143-12.1.3-05 */
         return fail(t, KEYS_STATUS_AUTH_FAILURE,
                     "the target has no secret to authenticate itself to this user", "R7143-12.1.3-05");
-    if (chap_same_secret(&user->in, &user->out)) /* R7143-9.2.1-08 */
-        return fail(t, KEYS_STATUS_AUTH_FAILURE, "the same secret is configured for both directions",
-                    "R7143-9.2.1-08");
+    /* One secret for both directions does not get here: the right response is then one of ours
+     * (is_authentic). */
     if (!chap_add_response(t->env, w, t->auth.alg, &user->out, &t->in, t->base64))
         return fail(t, KEYS_STATUS_OUT_OF_RESOURCES, "the response does not fit into the answer",
                     "R7143-12.1.3-05");

@@ -35,6 +35,8 @@ static void framer_end_pdu(struct framer *f)
 {
     slice_release(&f->pdu.data); /* empty when the owner moved it out */
     slice_release(&f->own);
+    chunk_unref(f->long_header);
+    f->long_header = NULL;
     f->pdu = (struct framer_pdu){0};
     f->stage = FRAMER_AT_HEADER;
     f->header_have = 0;
@@ -89,6 +91,10 @@ static enum framer_result framer_break(struct framer *f, enum framer_result why)
 {
     f->stage = FRAMER_BROKEN;
     f->broken = why;
+    f->pdu.bhs = f->short_header; /* what is left of it, for the message */
+    f->pdu.ahs = NULL;
+    chunk_unref(f->long_header);
+    f->long_header = NULL;
     slice_release(&f->input);
     return why;
 }
@@ -96,9 +102,9 @@ static enum framer_result framer_break(struct framer *f, enum framer_result why)
 /* The basic header is there: how long is the rest of the header? */
 static bool framer_header_lengths(struct framer *f)
 {
-    f->pdu.bhs = f->header;
-    f->pdu.ahs_len = pdu_ahs_len(f->header); /* R7143-11.2.1.5-01 */
-    f->pdu.data_len = pdu_data_len(f->header);
+    const uint8_t *bhs = f->short_header;
+    f->pdu.ahs_len = pdu_ahs_len(bhs); /* R7143-11.2.1.5-01 */
+    f->pdu.data_len = pdu_data_len(bhs);
     f->header_need = PDU_BHS_LEN + f->pdu.ahs_len + (f->header_digest ? PDU_DIGEST_LEN : 0);
     return f->pdu.ahs_len <= f->max_ahs;
 }
@@ -106,26 +112,49 @@ static bool framer_header_lengths(struct framer *f)
 static bool framer_header_digest_good(const struct framer *f)
 {
     uint32_t len = PDU_BHS_LEN + f->pdu.ahs_len; /* R7143-11.2.3-01 */
-    return !f->header_digest || digest_get(f->header + len) == digest_crc32c(f->header, len);
+    return !f->header_digest || digest_get(f->pdu.bhs + len) == digest_crc32c(f->pdu.bhs, len);
+}
+
+/* Where the header is gathered. NULL: its additional segments need a chunk, and there is none. */
+static uint8_t *framer_header_place(struct framer *f)
+{
+    if (f->header_need <= sizeof f->short_header)
+        return f->short_header;
+    if (!f->long_header) {
+        f->long_header = pool_get(f->pool, f->header_need);
+        if (!f->long_header)
+            return NULL;
+        memcpy(f->long_header->data, f->short_header, PDU_BHS_LEN);
+    }
+    return f->long_header->data;
 }
 
 /* FRAMER_NEED_MORE, an error, or FRAMER_HEADER for "complete". */
 static enum framer_result framer_take_header(struct framer *f)
 {
-    while (f->header_have < f->header_need) {
-        uint32_t n = framer_min(f->header_need - f->header_have, f->input.len);
+    uint8_t *header = framer_header_place(f);
+    while (header && f->header_have < f->header_need) {
+        /* The basic header first: it tells how much there is. */
+        uint32_t end = f->header_have < PDU_BHS_LEN ? PDU_BHS_LEN : f->header_need;
+        uint32_t n = framer_min(end - f->header_have, f->input.len);
         if (n == 0)
             return FRAMER_NEED_MORE;
-        memcpy(f->header + f->header_have, f->input.ptr, n);
+        memcpy(header + f->header_have, f->input.ptr, n);
         f->header_have += n;
         framer_consume(f, n);
-        if (f->header_have == PDU_BHS_LEN && !framer_header_lengths(f))
-            return framer_break(f, FRAMER_TOO_LONG);
+        if (f->header_have == PDU_BHS_LEN) {
+            if (!framer_header_lengths(f))
+                return framer_break(f, FRAMER_TOO_LONG);
+            header = framer_header_place(f);
+        }
     }
+    if (!header)
+        return FRAMER_NO_MEMORY;
+    f->pdu.bhs = header;
     /* Before any length in it is believed: a wrong one would make us take data for headers. */
     if (!framer_header_digest_good(f))
         return framer_break(f, FRAMER_HEADER_DIGEST); /* R7143-7.8-01 */
-    f->pdu.ahs = f->pdu.ahs_len ? f->header + PDU_BHS_LEN : NULL;
+    f->pdu.ahs = f->pdu.ahs_len ? f->pdu.bhs + PDU_BHS_LEN : NULL;
     if (f->pdu.data_len > f->max_data)
         return framer_break(f, FRAMER_TOO_LONG);
     return FRAMER_HEADER;
@@ -306,9 +335,15 @@ void framer_filled(struct framer *f, uint32_t len)
 
 /* ---- moving to another reactor ---- */
 
+/* A long header that has begun lies in a chunk, which stays behind: its bytes go as unread ones. */
+static uint32_t framer_header_to_carry(const struct framer *f)
+{
+    return f->long_header && !f->pdu_told ? f->header_have : 0;
+}
+
 uint32_t framer_unread_len(const struct framer *f)
 {
-    return f->input.len;
+    return framer_header_to_carry(f) + f->input.len;
 }
 
 void framer_detach(struct framer *f, uint8_t *copy)
@@ -317,8 +352,13 @@ void framer_detach(struct framer *f, uint8_t *copy)
         framer_end_pdu(f);
     assert(f->stage != FRAMER_AT_DATA);
     framer_drop_spare(f);
+    uint32_t header = framer_header_to_carry(f);
+    if (header)
+        memcpy(copy, f->long_header->data, header);
     if (f->input.len)
-        memcpy(copy, f->input.ptr, f->input.len);
+        memcpy(copy + header, f->input.ptr, f->input.len);
+    if (header)
+        framer_end_pdu(f);
     slice_release(&f->input);
     f->pool = NULL;
 }

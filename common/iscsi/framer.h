@@ -71,7 +71,8 @@ struct framer {
     enum framer_stage stage;
     enum framer_result broken;
     struct slice input; /* unread bytes of the current chunk; has a chunk exactly when it has bytes */
-    uint8_t header[PDU_BHS_LEN + PDU_AHS_LEN_MAX + PDU_DIGEST_LEN];
+    uint8_t short_header[PDU_BHS_LEN + PDU_DIGEST_LEN];
+    struct chunk *long_header;         /* instead, when there are additional segments: few PDUs have any */
     uint32_t header_have, header_need; /* bytes */
     struct framer_pdu pdu;
     bool pdu_told;      /* FRAMER_PDU was said: the PDU ends with the next framer_next */
@@ -118,9 +119,9 @@ bool framer_idle(const struct framer *f);
 uint32_t framer_unread_len(const struct framer *f);
 /* For moving a connection to another reactor (no chunk may cross): detach copies the unread bytes out (there
  * are framer_unread_len of them) and holds no chunk afterwards; attach puts them into a chunk of the new
- * pool. Header bytes already taken in stay inside. Not in the middle of a data segment: move when a PDU was
- * told, before framer_next is called on what follows it. A told PDU ends here. *ok is false when the pool has
- * no chunk: then the framer has none of the bytes; try again, or framer_fini. */
+ * pool: call framer_next before anything more is brought in. Not in the middle of a data segment: move when a
+ * PDU was told, before framer_next is called on what follows it. A told PDU ends here. *ok is false when the
+ * pool has no chunk: then the framer has none of the bytes; try again, or framer_fini. */
 void framer_detach(struct framer *f, uint8_t *copy);
 void framer_attach(struct framer *f, struct pool *pool, const uint8_t *copy, uint32_t len, bool *ok);
 

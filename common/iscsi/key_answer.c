@@ -111,6 +111,13 @@ bool key_unanswered(const struct key_negotiation *neg, enum key_id *which)
                 *which = id;
             return true;
         }
+    /* Extension keys: an initiator goes on without the answer, a target would end the stage by that. */
+    for (size_t i = 0; neg->role == KEY_ROLE_TARGET && i < neg->config.override_count; i++)
+        if (neg->override_state[i] == KEY_STATE_OFFERED) {
+            if (which)
+                *which = KEY_UNKNOWN;
+            return true;
+        }
     return false;
 }
 
@@ -122,7 +129,7 @@ enum keys_verdict key_conclude(struct key_negotiation *neg)
     for (enum key_id id = 0; id < KEY_COUNT; id++)
         if (is_unanswered(neg, id) && settles_itself(neg, id))
             key_set_result(neg, id, neg->ours[id]);
-    if (key_in_discovery(neg)) { /* R7143-13.21-02, R7143-13.21-03 */
+    if (key_in_discovery(neg)) { /* whatever was said: see key_own_value */
         p->max_connections = 1;
         p->error_recovery_level = 0;
     }
@@ -140,5 +147,6 @@ enum keys_verdict key_conclude(struct key_negotiation *neg)
     if (p->error_recovery_level > 0 && p->data_sequence_in_order) /* R7143-13.19-04 */
         p->max_outstanding_r2t = 1;
     neg->params = *p; /* R7143-6.4-14 */
+    neg->texts = neg->pending_texts;
     return KEYS_OK;
 }

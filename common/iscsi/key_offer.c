@@ -62,7 +62,7 @@ uint32_t key_own_value(const struct key_negotiation *neg, enum key_id id)
     switch (id) {
     case KEY_MAX_CONNECTIONS: /* R7143-13.21-02 */
         return key_in_discovery(neg) ? 1 : c->max_connections;
-    case KEY_ERROR_RECOVERY_LEVEL: /* R7143-13.21-03 */
+    case KEY_ERROR_RECOVERY_LEVEL: /* R7143-13.21-03, R7143-7.4.1-02 */
         return key_in_discovery(neg) ? 0 : c->error_recovery_level;
     case KEY_INITIAL_R2T:
         return c->initial_r2t;
@@ -204,7 +204,7 @@ bool key_declare_target(struct key_negotiation *neg, struct text_writer *w)
 
 bool key_offer_security(struct key_negotiation *neg, struct text_writer *w)
 {
-    if (neg->role == KEY_ROLE_TARGET)
+    if (neg->role == KEY_ROLE_TARGET && !neg->config.propose_auth)
         return say(neg, w, KEY_AUTH_METHOD, NULL);
     return offer(neg, w, KEY_AUTH_METHOD);
 }

@@ -72,7 +72,7 @@ static bool parse_list(enum key_id id, struct text_range value, uint64_t *out, b
     struct text_range item;
     *all_known = true;
     while (text_list_next(&value, &item)) {
-        if (item.len > TEXT_VALUE_LEN_MAX) /* R7143-6.1-14 */
+        if (item.len > TEXT_VALUE_LEN_MAX) /* each is a simple value */
             return false;
         const char *word;
         unsigned v = 0;

@@ -22,8 +22,6 @@ void key_negotiation_init(struct key_negotiation *neg, enum key_role role, const
         neg->params.data_digest = connection.data_digest;
         neg->params.max_recv_data_segment_length = connection.max_recv_data_segment_length;
         neg->params.peer_max_recv_data_segment_length = connection.peer_max_recv_data_segment_length;
-        /* Names have to be given again on each connection: none may seem given that was not. */
-        neg->params.initiator_name[0] = neg->params.target_name[0] = neg->params.target_address[0] = 0;
         neg->params.has_target_portal_group_tag = false;
     }
     if (role == KEY_ROLE_INITIATOR)
@@ -49,14 +47,16 @@ void key_text_begin(struct key_negotiation *neg)
     memset(neg->override_state, 0, sizeof neg->override_state);
     neg->to_answer_count = 0;
     neg->failure = (struct keys_failure){0};
-    neg->params.has_send_targets = false;
-    neg->params.send_targets[0] = 0;
+    neg->texts.has_send_targets = false;
+    neg->texts.send_targets[0] = 0;
     neg->pending = neg->params;
+    neg->pending_texts = neg->texts;
 }
 
 void key_abandon(struct key_negotiation *neg)
 {
     neg->pending = neg->params; /* R7143-6.2-23 */
+    neg->pending_texts = neg->texts;
     neg->to_answer_count = 0;
 }
 
@@ -140,7 +140,7 @@ static enum keys_verdict receive_refusal(struct key_negotiation *neg, enum key_i
     if (id == KEY_AUTH_METHOD) {
         neg->auth_state = KEY_AUTH_REJECTED;
         return key_fail(neg, text_range_of(def->name), KEYS_STATUS_AUTH_FAILURE,
-                        "the target accepts none of the authentication methods we offer", "R7143-6.2-18");
+                        "the peer accepts none of the authentication methods we offer", "R7143-6.2-18");
     }
     bool later = (def->flags & KEY_FLAG_LATER) || def->kind == KEY_KIND_OBSOLETE;
     if (text_is(value, "NotUnderstood") && !later && !neg->config.tolerate_not_understood)
@@ -201,7 +201,7 @@ static enum keys_verdict receive_number(struct key_negotiation *neg, enum key_id
 
 static enum keys_verdict receive_name(struct key_negotiation *neg, enum key_id id, struct text_range value)
 {
-    char *to = id == KEY_INITIATOR_NAME ? neg->pending.initiator_name : neg->pending.target_name;
+    char *to = id == KEY_INITIATOR_NAME ? neg->pending_texts.initiator_name : neg->pending_texts.target_name;
     char name[NAME_CAP];
     const char *reason;
     if (name_normalize(value.ptr, value.len, NAME_LENIENT, name, &reason) == NAME_INVALID)
@@ -241,11 +241,11 @@ static enum keys_verdict receive_send_targets(struct key_negotiation *neg, struc
     const char *reason;
     bool word = value.len == 0 || text_is(value, "All");
     if (word)
-        (void)text_copy(value, neg->pending.send_targets, sizeof neg->pending.send_targets);
-    else if (name_normalize(value.ptr, value.len, NAME_LENIENT, neg->pending.send_targets, &reason) ==
+        (void)text_copy(value, neg->pending_texts.send_targets, sizeof neg->pending_texts.send_targets);
+    else if (name_normalize(value.ptr, value.len, NAME_LENIENT, neg->pending_texts.send_targets, &reason) ==
              NAME_INVALID)
         return key_fail_id(neg, KEY_SEND_TARGETS, reason, "R7143-13.3-01");
-    neg->pending.has_send_targets = true;
+    neg->pending_texts.has_send_targets = true;
     return KEYS_OK;
 }
 
@@ -254,7 +254,7 @@ static enum keys_verdict receive_text(struct key_negotiation *neg, enum key_id i
     bool address = id == KEY_TARGET_ADDRESS;
     if (!address && !neg->leading)
         return KEYS_OK; /* X#NodeArchitecture never decides anything: R7143-13.26.2-02 */
-    char *to = address ? neg->pending.target_address : neg->pending.node_architecture;
+    char *to = address ? neg->pending_texts.target_address : neg->pending_texts.node_architecture;
     if (!to[0])
         store_alias(to, value);
     return KEYS_OK;
@@ -348,7 +348,8 @@ static enum keys_verdict receive_known(struct key_negotiation *neg, enum key_id 
         verdict = receive_name(neg, id, value);
         break;
     case KEY_KIND_LOCAL:
-        store_alias(id == KEY_INITIATOR_ALIAS ? neg->pending.initiator_alias : neg->pending.target_alias,
+        store_alias(id == KEY_INITIATOR_ALIAS ? neg->pending_texts.initiator_alias
+                                              : neg->pending_texts.target_alias,
                     value);
         break;
     case KEY_KIND_CHOICE:

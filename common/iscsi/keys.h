@@ -9,7 +9,7 @@
  *         case KEYS_AUTH:   hand the pair to chap.h; continue;
  *         case KEYS_RECORD: part of an answer to SendTargets: take it; continue;
  *         case KEYS_FAIL:   login: send neg->failure.status; full feature phase: Reject "protocol error";
- * stop } look at neg->pending.initiator_name, target_name, session_type; adjust neg->config (which
+ * stop } look at neg->pending_texts.initiator_name, target_name, session_type; adjust neg->config (which
  * AuthMethods, limits) key_flush(neg, writer)      writes the answers to what was proposed at the end of a
  * stage or text negotiation: key_conclude(neg): pending values become neg->params Answers are written by
  * key_flush, not key_receive, so that the order of keys within a text does not matter: what the target may
@@ -99,6 +99,19 @@ struct key_choices {
 
 #define KEY_ALIAS_CAP 256u /* 255 bytes and NUL */
 
+/* Names and other text that came in; numbers are in key_params, which a session keeps for as long as it
+ * lives. */
+struct key_texts {
+    char initiator_name[NAME_CAP];       /* normalised */
+    char target_name[NAME_CAP];          /* normalised */
+    char initiator_alias[KEY_ALIAS_CAP]; /* bytes that are not UTF-8 are replaced by '?' */
+    char target_alias[KEY_ALIAS_CAP];
+    char target_address[KEY_ALIAS_CAP];    /* first TargetAddress of a login (redirect), as sent */
+    char node_architecture[KEY_ALIAS_CAP]; /* the peer's X#NodeArchitecture, for the log only (13.26.2) */
+    bool has_send_targets;                 /* a SendTargets key came in this text negotiation */
+    char send_targets[NAME_CAP];           /* "All", "", or a name (normalised) */
+};
+
 /* The outcome. Text members are NUL-terminated; "" means not given. Lengths are bytes, times are seconds. */
 struct key_params {
     enum key_session_type session_type;
@@ -120,14 +133,6 @@ struct key_params {
     uint32_t iscsi_protocol_level;
     bool has_target_portal_group_tag;
     uint16_t target_portal_group_tag;
-    char initiator_name[NAME_CAP];       /* normalised */
-    char target_name[NAME_CAP];          /* normalised */
-    char initiator_alias[KEY_ALIAS_CAP]; /* bytes that are not UTF-8 are replaced by '?' */
-    char target_alias[KEY_ALIAS_CAP];
-    char target_address[KEY_ALIAS_CAP];    /* first TargetAddress of a login (redirect), as sent */
-    char node_architecture[KEY_ALIAS_CAP]; /* the peer's X#NodeArchitecture, for the log only (13.26.2) */
-    bool has_send_targets;                 /* a SendTargets key came in this text negotiation */
-    char send_targets[NAME_CAP];           /* "All", "", or a name (normalised) */
 };
 
 /* The standard's defaults (also the values in force during login). */
@@ -148,6 +153,7 @@ struct key_config {
     struct key_choices task_reporting; /* of enum key_task_reporting. An initiator offers it only when the
                                           list has RFC3720 and ResponseFence, as 13.23 wants of an offer */
     bool discovery_digest_none;        /* in discovery sessions take None whenever it is offered */
+    bool propose_auth;                 /* target: offer AuthMethod to an initiator that offers nothing */
     uint32_t max_connections;
     bool initial_r2t;    /* what we would choose */
     bool immediate_data; /* what we would choose */
@@ -209,8 +215,9 @@ struct key_negotiation {
     bool leading; /* the session's first login (TSIH 0) */
     /* A copy: the engine may change it until key_flush, e.g. when the names are known. */
     struct key_config config;
-    struct key_params params;  /* in force: changed by key_conclude only */
-    struct key_params pending; /* params and what this negotiation has agreed so far */
+    struct key_params params;              /* in force: changed by key_conclude only */
+    struct key_texts texts, pending_texts; /* the same for text */
+    struct key_params pending;             /* params and what this negotiation has agreed so far */
     /* Which AuthMethod was agreed. REJECTED: target: we answered Reject; initiator: the target did. */
     enum key_auth_state auth_state;
     enum key_auth auth_method; /* valid when CHOSEN */
@@ -262,7 +269,7 @@ enum keys_verdict key_receive(struct key_negotiation *neg, struct text_range key
 /* Writes the answers that are due. KEYS_OK or KEYS_FAIL (the writer is full). */
 enum keys_verdict key_flush(struct key_negotiation *neg, struct text_writer *w);
 /* True when the peer has yet to answer a key of ours that needs an answer (a boolean that settles itself
- * needs none); *which (may be NULL) is the first. */
+ * needs none); *which (may be NULL) is the first, KEY_UNKNOWN for an extension key. */
 bool key_unanswered(const struct key_negotiation *neg, enum key_id *which);
 /* The stage or text negotiation ends in agreement: cross-parameter rules are checked and pending becomes
  * params. KEYS_FAIL: a rule is broken beyond repair, params are as before. Offers without an answer leave the

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "common/iscsi/nfc.h"
 #include "common/iscsi/text.h"
 
 static bool is_digit(char c)
@@ -91,6 +92,8 @@ static const char *check_folded(const char *name, size_t len, enum name_mode mod
         if (!fine) /* R7143-4.2.7.2-02 */
             return "an iSCSI name may contain only letters, digits, '-', '.' and ':'";
     }
+    if (mode == NAME_STRICT && !nfc_is_certain(name, len)) /* R7143-4.2.7.2-01 */
+        return "an iSCSI name has its accents in one character with their letters (normalization form C)";
     switch (name_type_of(name)) {
     case NAME_IQN:
         if (len == 4)

@@ -47,6 +47,32 @@ static const uint64_t legal_3[CDB_COMMAND_COUNT] = {CDB_COMMAND_LIST(C)};
 #undef C
 static const uint64_t *const legal[WORDS] = {legal_0, legal_1, legal_2, legal_3};
 
+/* Of the commands that read or write blocks, the bits that say where and how many: with all others zero, a
+ * command asks for nothing else. */
+#define I(id, byte, shift, bits)               X(id, byte, shift, bits)
+#define C(id, opcode, sa, len, dir, name, ...) [CDB_##id] = 0 __VA_ARGS__,
+#define WHERE(id)                              (CDB_F_##id == CDB_F_LBA || CDB_F_##id == CDB_F_COUNT)
+#define X(id, byte, shift, bits)               | (WHERE(id) ? PART(LOW(byte, shift, bits), bits, BASE(0)) : 0)
+static const uint64_t where_0[CDB_COMMAND_COUNT] = {CDB_COMMAND_LIST(C)};
+#undef X
+#define X(id, byte, shift, bits) | (WHERE(id) ? PART(LOW(byte, shift, bits), bits, BASE(1)) : 0)
+static const uint64_t where_1[CDB_COMMAND_COUNT] = {CDB_COMMAND_LIST(C)};
+#undef X
+#undef I
+#undef C
+
+/* Where each field of each command lies: looked up several times for every command. */
+struct cdb_place {
+    uint8_t byte, shift, bits; /* bits 0: the command has no such field */
+};
+#define I(id, byte, shift, bits)               X(id, byte, shift, bits)
+#define C(id, opcode, sa, len, dir, name, ...) [CDB_##id] = {__VA_ARGS__},
+#define X(id, byte, shift, bits)               [CDB_F_##id] = {byte, shift, bits},
+static const struct cdb_place places[CDB_COMMAND_COUNT][CDB_FIELD_COUNT] = {CDB_COMMAND_LIST(C)};
+#undef X
+#undef I
+#undef C
+
 static const char *const field_names[CDB_FIELD_COUNT] = {
 #define F(id, name) name,
     CDB_FIELD_LIST(F)
@@ -114,8 +140,51 @@ const struct cdb_field *cdb_field(const struct cdb_def *def, enum cdb_field_id i
 
 uint64_t cdb_get(const struct cdb_def *def, const uint8_t *bytes, enum cdb_field_id id)
 {
-    const struct cdb_field *f = cdb_field(def, id);
-    return f ? scsi_field_get(bytes, &f->place) : 0;
+    const struct cdb_place *p = &places[def->command][id];
+    if (p->shift == 0) {
+        switch (p->bits) {
+        case 0:
+            return 0;
+        case 8:
+            return bytes[p->byte];
+        case 16:
+            return be16_get(bytes + p->byte);
+        case 32:
+            return be32_get(bytes + p->byte);
+        case 64:
+            return be64_get(bytes + p->byte);
+        default:
+            break;
+        }
+    }
+    const struct scsi_field f = {.byte = p->byte, .shift = p->shift, .bits = p->bits};
+    return scsi_field_get(bytes, &f);
+}
+
+bool cdb_plain_blocks(const uint8_t *bytes, enum cdb_direction *direction, uint64_t *lba, uint32_t *blocks)
+{
+    uint8_t row = opcode_row[bytes[0]];
+    if (!row)
+        return false;
+    const struct cdb_def *def = &cdb_defs[row - 1];
+    switch (def->command) {
+    case CDB_READ_10:
+    case CDB_READ_12:
+    case CDB_READ_16:
+    case CDB_WRITE_10:
+    case CDB_WRITE_12:
+    case CDB_WRITE_16:
+        break;
+    default:
+        return false;
+    }
+    uint64_t first = be64_get(bytes) & UINT64_MAX >> 8; /* the opcode is no field */
+    if ((first & ~where_0[def->command]) || (be64_get(bytes + 8) & ~where_1[def->command]))
+        return false;
+    *direction = def->direction;
+    *lba = cdb_get(def, bytes, CDB_F_LBA);
+    *blocks = (uint32_t)cdb_get(def, bytes, CDB_F_COUNT);
+    return true;
 }
 
 bool cdb_set(const struct cdb_def *def, uint8_t *bytes, enum cdb_field_id id, uint64_t value)

@@ -79,6 +79,9 @@ size_t cdb_build(enum cdb_command command, const struct cdb_value *values, size_
 size_t cdb_build_read(uint64_t lba, uint32_t blocks, bool fua, uint8_t out[CDB_LEN_FIXED]);
 size_t cdb_build_write(uint64_t lba, uint32_t blocks, bool fua, uint8_t out[CDB_LEN_FIXED]);
 
+/* A READ or WRITE of 10, 12 or 16 bytes in which nothing but LBA and number of blocks is set, in
+ * CDB_LEN_FIXED bytes. False: anything else. */
+bool cdb_plain_blocks(const uint8_t *bytes, enum cdb_direction *direction, uint64_t *lba, uint32_t *blocks);
 /* READ(6) and WRITE(6) write 256 blocks as 0; every other command means what it says. */
 uint32_t cdb_blocks(const struct cdb_def *def, const uint8_t *bytes);
 

@@ -12,12 +12,13 @@
 
 #include "common/base/env.h"
 #include "common/base/log.h"
+#include "common/base/version.h"
 #include "common/capture/capture.h"
 #include "common/io/io.h"
 #include "initiator/lib/lunette.h"
 
 #define CLI_PROGRAM      "lunette-initiator"
-#define CLI_VERSION      "0.1.0"
+#define CLI_VERSION      LUNETTE_VERSION
 #define CLI_OPERANDS_MAX 2u
 
 enum cli_exit { CLI_DONE = 0, CLI_FAILED = 1, CLI_MISUSE = 2, CLI_INTERRUPTED = 130 };

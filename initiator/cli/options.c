@@ -131,8 +131,8 @@ static int take_isid(struct cli *cli, const struct option_row *row, char *value)
 {
     (void)row;
     uint8_t isid[6];
-    if (strlen(value) != 12 || cli_hex_parse(value, isid, sizeof(isid)) != 6)
-        return cli_misuse("--isid is twelve hexadecimal digits, not \"%s\"", value);
+    if (strlen(value) != 12 || cli_hex_parse(value, isid, sizeof(isid)) != 6 || isid[0] >> 6 == 3)
+        return cli_misuse("--isid is twelve hexadecimal digits, the first of them 0 to b, not \"%s\"", value);
     memcpy(cli->options.session.isid, isid, sizeof(isid));
     return 0;
 }
@@ -296,6 +296,8 @@ static const struct option_row rows[] = {
      0},
     {"secret", "S", CLI_VERB_ALL, "its secret; better a file or the environment", take_secret, 0, 0, 0},
     {"secret-file", "FILE", CLI_VERB_ALL, "a file with the secret", take_secret, 0, 0, 0},
+    {"weak-secret", NULL, CLI_VERB_ALL, "use it though it has fewer than 12 bytes (with IPsec)", take_flag,
+     AT(options.session.allow_weak_secret), 0, 0},
     {"mutual-user", "NAME", CLI_VERB_ALL, "the name the target must prove", take_user,
      AT(options.session.mutual_name), 0, 0},
     {"mutual-secret", "S", CLI_VERB_ALL, "the target's secret", take_secret, 0, 0, 0},

@@ -59,7 +59,8 @@ static int send_function(struct lnt_client *client, const struct function_row *f
     int err = lnt_task_management(client, function->number, lun < 0 ? 0 : lun, &response);
     if (err)
         return cli_failed("%s: no answer: %s", function->word, cli_reason(client, err, why, sizeof(why)));
-    if (response != 0 && response != 7)
+    enum ini_service_response service = ini_service_response(response);
+    if (service != INI_SERVICE_FUNCTION_COMPLETE && service != INI_SERVICE_FUNCTION_SUCCEEDED)
         return cli_failed("%s: %s (%u)", function->word, response_text(response), response);
     printf("%s: %s\n", function->word, response_text(response));
     return 0;

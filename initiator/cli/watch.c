@@ -43,6 +43,11 @@ static void referee_report(struct referee *referee)
     while (referee_next(referee, &finding))
         cli_note("referee: %s", referee_finding_text(&finding, text, sizeof text));
     referee_count(referee, &counts);
+    const struct referee_rule *rule;
+    uint64_t findings;
+    for (size_t at = 0; (rule = referee_tally(referee, &at, &findings)) != NULL;)
+        cli_note("referee: %s %s: %" PRIu64 " findings: %s", rule->requirement,
+                 rule->party == REFEREE_INITIATOR ? "initiator" : "target", findings, rule->sentence);
     cli_note("referee: %" PRIu64 " PDUs of %" PRIu64 " connections: %" PRIu64 " findings, %" PRIu64
              " undecidable",
              counts.pdus, counts.connections, counts.findings, counts.undecidable);

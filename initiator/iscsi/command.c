@@ -70,6 +70,8 @@ void ini_command_end(struct ini_session *s, struct ini_command *c, enum ini_comm
             ini_remember(s, c->itt);
     }
     c->sent = false;
+    if (s->tmf_waiting)
+        ini_tmf_waiting(s, c);
     if (conn && conn->placing == c && !conn->receiving && !conn->over) {
         framer_unplace(&conn->framer);
         conn->placing = NULL;
@@ -262,6 +264,14 @@ void ini_command_send(struct ini_conn *conn, struct ini_command *c)
         ini_command_data_out(c, PDU_TAG_RESERVED, c->lun, immediate_len, unsolicited - immediate_len);
 }
 
+void ini_command_retry(struct ini_conn *conn, struct ini_command *c)
+{
+    conn->s->counters.retries++;
+    if (!c->immediate)
+        ini_retry_note(conn, c->cmd_sn);
+    ini_command_send(conn, c);
+}
+
 static void command_first(struct ini_session *s, struct ini_conn *conn, struct ini_command *c, uint32_t itt)
 {
     c->itt = itt;
@@ -270,12 +280,9 @@ static void command_first(struct ini_session *s, struct ini_conn *conn, struct i
     c->cmd_sn = s->cmd_sn;
     ini_slot_find(s, itt)->command = c;
     s->inflight++;
-    if (!c->immediate) {
-        s->cmd_sn++; /* R7143-4.2.2.1-01: immediate commands do not advance it */
-        if (s->level >= 1 && s->ack_ns == UINT64_MAX) {
-            s->ack_ns = env_now(s->env) + ini_recovery_timeout(s);
-            s->acked_sn = s->exp_cmd_sn;
-        }
+    if (!c->immediate) { /* R7143-4.2.2.1-01: immediate commands do not advance it */
+        ini_cmd_sn_used(s);
+        ini_retry_sent(conn, c->cmd_sn);
     }
     ini_command_send(conn, c);
 }
@@ -286,6 +293,8 @@ void ini_pump(struct ini_session *s)
         struct ini_command *c = list_first(&s->queue, struct ini_command, node);
         if (!c->immediate &&
             sn_gt(s->cmd_sn, s->max_cmd_sn + MUTANT(initiator_overruns))) /* R7143-4.2.2.1-19 */
+            break;
+        if (!c->immediate && s->retried && ini_retry_holds(s)) /* R7143-4.2.2.1-23 */
             break;
         struct ini_conn *conn = ini_conn_pick(s);
         uint32_t itt = conn ? ini_slot_take(s, INI_SLOT_COMMAND) : PDU_TAG_RESERVED;

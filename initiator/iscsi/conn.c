@@ -44,7 +44,15 @@ static uint16_t cid_new(struct ini_session *s)
     return s->next_cid++;
 }
 
-static int conn_admit(const struct ini_session *s)
+/* Whose place a new connection takes: only of one that waits for it (R7143-6.3.4-06), and has waited long
+ * enough. */
+static struct ini_cleanup *conn_reinstates(struct ini_session *s)
+{
+    struct ini_cleanup *r = ini_recovery_cid(s);
+    return r && env_now(s->env) >= r->wait_ns ? r : NULL;
+}
+
+static int conn_admit(struct ini_session *s)
 {
     uint32_t limit =
         s->params.max_connections < INI_CONNECTIONS_MAX ? s->params.max_connections : INI_CONNECTIONS_MAX;
@@ -53,8 +61,10 @@ static int conn_admit(const struct ini_session *s)
         return ERR_CLOSED;
     list_for_each(node, &s->conns) live += !list_entry(node, struct ini_conn, node)->over;
     if (s->state == INI_Q1_FREE)
-        return list_empty(&s->conns) ? 0 : ERR_CLOSED; /* the leading login comes alone: R7143-6.3-01 */
-    return live < limit ? 0 : ERR_RANGE;               /* R7143-13.2-01 */
+        return list_empty(&s->conns) ? 0 : ERR_CLOSED;    /* the leading login comes alone */
+    if (s->state == INI_Q4_FAILED && !conn_reinstates(s)) /* R7143-7.5-01, R7143-7.5.1-01 */
+        return ERR_AGAIN;
+    return live < limit ? 0 : ERR_RANGE; /* R7143-13.2-01 */
 }
 
 int ini_conn_new(struct ini_session *s, void *host, struct ini_conn **out)
@@ -65,7 +75,7 @@ int ini_conn_new(struct ini_session *s, void *host, struct ini_conn **out)
         return err ? err : ERR_NOMEM;
     conn->host = host;
     conn->leading = s->state == INI_Q1_FREE;
-    conn->reinstates = conn->leading ? NULL : ini_recovery_cid(s);
+    conn->reinstates = conn->leading ? NULL : conn_reinstates(s);
     conn->cid = conn->reinstates ? conn->reinstates->cid : cid_new(s);
     /* Before login our limit is the default (R7143-6.3-04); being generous costs nothing. */
     framer_init(&conn->framer, s->pool, POOL_CLASS_MAX);
@@ -173,6 +183,7 @@ void ini_conn_reap(struct ini_conn *conn)
 void ini_conn_over(struct ini_conn *conn)
 {
     conn->over = true;
+    ini_retry_forget(conn); /* freed: R7143-4.2.2.1-23 */
     ini_slots_lost(conn);
     ini_conn_reap(conn);
 }

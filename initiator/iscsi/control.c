@@ -79,10 +79,19 @@ static void tmf_send(struct ini_conn *conn, uint32_t itt, const struct ini_slot 
     ini_queue_pdu(conn, bhs, NULL, NULL);
 }
 
+/* Is the command's reassignment, if there was one, answered? */
+static bool tmf_settled(const struct ini_session *s, const struct ini_command *c)
+{
+    for (uint32_t i = 0; s->level >= 2 && i < INI_SLOTS; i++)
+        if (s->slots[i].kind == INI_SLOT_REASSIGN && s->slots[i].referenced_itt == c->itt)
+            return false;
+    return true;
+}
+
 int ini_task_management(struct ini_session *s, uint8_t function, uint64_t lun, struct ini_command *command,
                         uint32_t *tag)
 {
-    if (s->over || s->state != INI_Q3_LOGGED_IN)
+    if (s->over || (s->state != INI_Q3_LOGGED_IN && !(command && s->state == INI_Q4_FAILED)))
         return ERR_CLOSED;
     if (function >= TMF_QUERY_TASK && s->params.iscsi_protocol_level < 2) /* R7144-6.3-01 */
         return ERR_UNSUPPORTED;
@@ -91,7 +100,8 @@ int ini_task_management(struct ini_session *s, uint8_t function, uint64_t lun, s
     /* An abort goes where its task is allegiant (R7143-11.5.1-14); without allegiance recovery comes first.
      */
     struct ini_conn *conn = command ? command->conn : ini_conn_pick(s);
-    if (!conn || !ini_conn_up(conn) || conn->state == INI_S6_IN_LOGOUT)
+    bool waits = command && (!conn || !tmf_settled(s, command));
+    if (!waits && (!conn || !ini_conn_up(conn) || conn->state == INI_S6_IN_LOGOUT))
         return s->logout_sent ? ERR_CLOSED : ERR_AGAIN;
     uint32_t itt = ini_slot_take(s, INI_SLOT_TMF);
     if (itt == PDU_TAG_RESERVED)
@@ -101,10 +111,37 @@ int ini_task_management(struct ini_session *s, uint8_t function, uint64_t lun, s
     slot->referenced_itt = command ? command->itt : PDU_TAG_RESERVED;
     slot->function = function;
     slot->lun = lun;
+    *tag = itt;
+    if (waits) {
+        slot->conn = NULL;
+        slot->command = command;
+        slot->waiting = true;
+        s->tmf_waiting++;
+        return 0;
+    }
     tmf_send(conn, itt, slot, command);
     tmf_stop_data_out(conn, slot);
-    *tag = itt;
     return 0;
+}
+
+void ini_tmf_waiting(struct ini_session *s, struct ini_command *c)
+{
+    for (uint32_t i = 0; s->tmf_waiting && i < INI_SLOTS; i++) {
+        struct ini_slot *slot = &s->slots[i];
+        uint32_t itt = (uint32_t)slot->generation << 16 | i;
+        if (slot->kind != INI_SLOT_TMF || !slot->waiting || slot->command != c)
+            continue;
+        slot->waiting = false;
+        slot->command = NULL;
+        s->tmf_waiting--;
+        if (c->ended) {
+            ini_tmf_done(s, itt, INI_REPLY_LOST);
+        } else {
+            slot->conn = c->conn;
+            tmf_send(c->conn, itt, slot, c);
+            tmf_stop_data_out(c->conn, slot);
+        }
+    }
 }
 
 static void tmf_end_list(struct ini_session *s, struct list_node *list, const struct ini_slot *tmf)
@@ -123,6 +160,22 @@ void ini_tmf_done(struct ini_session *s, uint32_t itt, uint8_t response)
     struct ini_event *event = ini_event_add(s, INI_EVENT_TMF_DONE);
     event->tag = itt;
     event->response = response;
+    event->service = ini_service_response(response);
+}
+
+enum ini_service_response ini_service_response(uint8_t response)
+{
+    switch (response) {
+    case 0: /* R7143-11.6.1-09 */
+    case 1: /* R7143-11.6.1-09 */
+        return INI_SERVICE_FUNCTION_COMPLETE;
+    case 2: /* R7143-11.6.1-09 */
+        return INI_SERVICE_INCORRECT_LUN;
+    case 7: /* R7144-6.4.2-06 */
+        return INI_SERVICE_FUNCTION_SUCCEEDED;
+    default:
+        return INI_SERVICE_FUNCTION_REJECTED;
+    }
 }
 
 void ini_tmf_pdu(struct ini_conn *conn, const struct framer_pdu *frame)
@@ -291,7 +344,7 @@ void ini_slots_lost(struct ini_conn *conn)
         else if (slot->kind == INI_SLOT_TEXT)
             ini_text_rejected(conn, INI_REPLY_LOST); /* R7143-11.10-02 */
         else if (slot->kind == INI_SLOT_REASSIGN)
-            ini_reassign_pdu(conn, itt, INI_REPLY_LOST);
+            ini_reassign_lost(conn, itt);
         else if (slot->cleanup)
             ini_recovery_logout(slot->cleanup, INI_REPLY_LOST, 0, 0), ini_slot_release(s, itt);
         else

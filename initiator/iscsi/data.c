@@ -7,6 +7,8 @@
 #include "common/base/mutant.h"
 #include "initiator/iscsi/internal.h"
 
+#define SCSI_STATUS_CHECK_CONDITION 0x02u
+
 /* ---- places ---- */
 
 /* Where [offset, offset + len) of the data-in goes when that is one piece, else NULL. */
@@ -38,6 +40,9 @@ static void command_in_copy(const struct ini_command *c, uint64_t offset, const 
 }
 
 /* ---- data-in ---- */
+
+_Static_assert(sizeof((struct ini_command *)0)->ahead_lens / sizeof(uint32_t) == INI_DATA_AHEAD_MAX,
+               "one length for each piece that may be ahead");
 
 enum data_turn {
     DATA_BAD,     /* protocol error */
@@ -109,16 +114,32 @@ static void data_advance(struct ini_command *c)
         c->exp_data_sn++;
         more = c->data_ahead & 1;
         c->data_ahead >>= 1;
+        if (more)
+            c->ahead_len -= c->ahead_lens[c->exp_data_sn % INI_DATA_AHEAD_MAX];
     } while (more);
-    if (!c->data_ahead)
-        c->ahead_len = 0;
     c->tries = 0;
+    c->continue_ns = 0;
 }
 
 static void data_need(struct ini_command *c, uint32_t end)
 {
     if (sn_gt(end, c->need_data_sn))
         c->need_data_sn = end;
+}
+
+/* After an R-Data SNACK the numbers begin anew, and nothing in a Data-In tells whether it was cut before or
+ * after that. So only what follows byte on byte is taken: a piece of the old cut that fits is as good as a
+ * new one, and what comes behind it then does not fit, and is asked for once more. */
+static bool data_is_stale(struct ini_command *c, const struct pdu_data_in *pdu, uint32_t len,
+                          enum data_turn turn)
+{
+    const struct key_params *p = &c->conn->s->params;
+    if (!c->snack_tag || !len || !p->data_pdu_in_order || !p->data_sequence_in_order ||
+        (turn == DATA_NEXT && pdu->buffer_offset == c->in_done))
+        return false;
+    if (turn == DATA_NEXT)
+        c->max_recv_epoch = c->conn->max_recv_epoch - 1;
+    return true;
 }
 
 static void data_take(struct ini_command *c, const struct pdu_data_in *pdu, const struct framer_pdu *frame,
@@ -128,6 +149,11 @@ static void data_take(struct ini_command *c, const struct pdu_data_in *pdu, cons
         data_need(c, pdu->data_sn + (turn == DATA_TOO_FAR));
     if (turn != DATA_NEXT && turn != DATA_AHEAD)
         return;
+    /* Skipped: it was not wanted when its header came, and an R-Data SNACK has gone out since then. */
+    if ((frame->skipped && frame->data_len) || data_is_stale(c, pdu, frame->data_len, turn)) {
+        data_need(c, pdu->data_sn + 1);
+        return;
+    }
     if (frame->data_len && !frame->placed)
         command_in_copy(c, pdu->buffer_offset - (MUTANT(initiator_data_offset) && pdu->buffer_offset ? 8 : 0),
                         frame->data.ptr, frame->data_len);
@@ -135,6 +161,7 @@ static void data_take(struct ini_command *c, const struct pdu_data_in *pdu, cons
     if (turn == DATA_AHEAD) {
         c->recovered = true;
         c->ahead_len += frame->data_len;
+        c->ahead_lens[pdu->data_sn % INI_DATA_AHEAD_MAX] = frame->data_len;
         c->data_ahead |= 1ull << (pdu->data_sn - c->exp_data_sn - 1);
     } else {
         data_advance(c);
@@ -178,7 +205,7 @@ static void command_residual(struct ini_command *c, bool underflow, bool overflo
 static void command_spoilt(struct ini_command *c)
 {
     static const uint8_t sense[18] = {0x70, 0, 0x0b, [7] = 10, [12] = 0x47, [13] = 0x05};
-    c->status = 2;
+    c->status = SCSI_STATUS_CHECK_CONDITION;
     c->response = 0;
     memcpy(c->sense, sense, sizeof sense);
     c->sense_len = sizeof sense;
@@ -186,7 +213,7 @@ static void command_spoilt(struct ini_command *c)
 
 static void command_finish(struct ini_session *s, struct ini_command *c)
 {
-    if (s->level >= 1 && c->response == 0 && c->status != 2 && ini_data_missing(c))
+    if (s->level >= 1 && c->response == 0 && c->status != SCSI_STATUS_CHECK_CONDITION && ini_data_missing(c))
         command_spoilt(c); /* R7143-7.8-10 */
     ini_command_end(s, c, INI_DONE_STATUS);
 }
@@ -315,6 +342,8 @@ void ini_response_pdu(struct ini_conn *conn, const struct framer_pdu *frame)
             ini_fail(s, "the target sent a SCSI Response for a task that we do not have");
     } else if (flags_bad) {
         residual_fault(s, true, true);
+    } else if (pdu.response == 0 && pdu.status == SCSI_STATUS_CHECK_CONDITION && frame->data_len == 0) {
+        ini_fail(s, "the target reports CHECK CONDITION without sense data"); /* R7143-7.7-03 */
     } else if (s->level == 0 && pdu.response == 0 && pdu.status == 0 && pdu.exp_data_sn &&
                pdu.exp_data_sn != c->exp_data_sn) {
         ini_fail(s, "data from the target is missing (ExpDataSN)"); /* R7143-11.4.8-02 */
@@ -332,6 +361,8 @@ static const char *r2t_fault(const struct ini_session *s, const struct ini_comma
         return "the target sent an R2T with data";
     if (!c)
         return "the target sent an R2T for a task that we do not have";
+    if (pdu->lun != c->lun) /* R7143-4.2.5.3-04 */
+        return "the target sent an R2T with another LUN than its command's";
     if (pdu->ttt == PDU_TAG_RESERVED)
         return "the target sent an R2T without a transfer tag";
     if (pdu->desired_data_transfer_length == 0)

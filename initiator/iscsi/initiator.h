@@ -36,13 +36,17 @@ struct ini_options {
     uint32_t chap_secret_len;
     char mutual_name[INI_NAME_MAX]; /* the name the target must give; "" with a mutual secret = any name */
     uint8_t mutual_secret[INI_SECRET_MAX];
-    uint32_t mutual_secret_len;                                 /* > 0: the target must authenticate itself */
-    struct chap_algs chap_algs;                                 /* count 0: all that we know */
+    uint32_t mutual_secret_len; /* > 0: the target must authenticate itself */
+    struct chap_algs chap_algs; /* count 0: all that we know */
+    bool allow_weak_secret;     /* chap_secret may be shorter than 96 bits: IPsec protects the connection */
+    bool has_portal_group_tag;  /* the login must come to this portal group */
+    uint16_t portal_group_tag;
     struct key_config keys;                                     /* offers and limits */
     uint64_t login_timeout_ns, nop_interval_ns, nop_timeout_ns; /* nop_interval 0: never ping */
     /* Level 1 and 2: how long a status, data or an ExpCmdSN step may be missing before it is asked for
      * (SNACK) or the command is sent again. 0: 1 s. */
     uint64_t recovery_timeout_ns;
+    uint32_t first_cmd_sn; /* CmdSN of the login; 0: 1 */
 };
 
 /* One SCSI command. Owned by the caller until INI_EVENT_COMMAND_DONE (or ini_session_free). Exactly one DONE
@@ -87,10 +91,11 @@ struct ini_command {
     /* the engine's own */
     struct ini_conn *conn; /* allegiance; NULL before it is sent and while it waits to be reassigned */
     uint32_t itt, cmd_sn;
-    uint32_t exp_data_sn; /* next DataSN or R2TSN: one numbering for both (R7143 4.2.2.4) */
-    uint64_t data_ahead;  /* bit i: Data-In exp_data_sn + 1 + i has come before its turn */
-    uint64_t ahead_len;   /* bytes that came so */
-    uint32_t unsent;      /* PDUs with this command's data still in the send queue */
+    uint32_t exp_data_sn;    /* next DataSN or R2TSN: one numbering for both (R7143 4.2.2.4) */
+    uint64_t data_ahead;     /* bit i: Data-In exp_data_sn + 1 + i has come before its turn */
+    uint64_t ahead_len;      /* bytes that came so */
+    uint32_t ahead_lens[64]; /* of each of them, by DataSN modulo 64 */
+    uint32_t unsent;         /* PDUs with this command's data still in the send queue */
     uint64_t out_sent;
     bool sent;
     bool ended, recovered; /* recovered: data came twice or in new pieces, offsets are no longer in step */
@@ -99,11 +104,24 @@ struct ini_command {
     bool snack_refused;    /* the target cannot send the data again: what status comes is discarded */
     bool placed;           /* the framer of a connection fills its buffer right now */
     bool resync;           /* reassigned: numbers may start again */
-    uint8_t tries;         /* SNACKs or reassignments in vain */
+    uint8_t tries;         /* SNACKs in vain */
+    uint8_t reassigns;     /* reassignments in vain */
+    bool doubtful;         /* the target rejected the reassignment: see ini_reassign_pdu */
+    uint64_t continue_ns;  /* reassigned, and nothing of it has come since: not later than then; or 0 */
     uint32_t need_data_sn, snack_end, ack_sn, ack_ttt, acked_sn, snack_tag, max_recv_epoch;
     uint32_t recovery_r2ts;
     uint64_t ack_lun, acked_len, snack_ns, order, submitted_ns;
 };
+
+/* What a Task Management Response is to SCSI (SAM's service responses): RFC 7143 11.6.1, RFC 7144 6.4.2. */
+enum ini_service_response {
+    INI_SERVICE_FUNCTION_COMPLETE,
+    INI_SERVICE_FUNCTION_SUCCEEDED,
+    INI_SERVICE_INCORRECT_LUN,
+    INI_SERVICE_FUNCTION_REJECTED
+};
+enum ini_service_response ini_service_response(uint8_t response);
+#define INI_REPLY_LOST 0xffu /* response of a text, ping or task management whose answer will not come */
 
 struct ini_session;
 struct ini_conn;
@@ -119,7 +137,7 @@ enum ini_event_kind {
                              0: there  is none (the Reject's reason, or 0xff: its connection is gone) */
     INI_EVENT_TMF_DONE,   /* tag, response (0xff also when the answer was lost with its connection) */
     INI_EVENT_PING_DONE,  /* tag, round trip in value_ns; response as for TEXT_DONE */
-    INI_EVENT_ASYNC,      /* async_event, vcode, parameters; sense data in text */
+    INI_EVENT_ASYNC,      /* async_event, vcode, parameters, lun; sense data in text */
     INI_EVENT_LOGGED_OUT, /* response */
     /* A connection has failed and the session lives on (level 2, or it was logged out alone): the host may
      * bring a new one (ini_conn_new) not before value_ns on the engine's clock; the engine gives the session
@@ -138,8 +156,10 @@ struct ini_event {
     const uint8_t *text;
     uint32_t text_len;
     uint32_t tag;
+    enum ini_service_response service; /* TMF_DONE */
     uint8_t response, async_event, vcode;
     uint16_t parameter[3];
+    uint64_t lun; /* ASYNC: in wire format */
     uint64_t value_ns;
 };
 
@@ -152,7 +172,8 @@ void ini_session_free(struct ini_session *session);
 /* A connected socket becomes a connection of the session: its first login request is ready to gather. The
  * first one leads; later ones need a session that is up (ERR_CLOSED) and has room for them: the negotiated
  * MaxConnections (ERR_RANGE), where a failed connection's place counts as free (its CID is reinstated at
- * level 2). `host` comes back from ini_conn_host. ERR_NOMEM. */
+ * level 2, not before Time2Wait is over: ERR_AGAIN when that is the only way). `host` comes back from
+ * ini_conn_host. ERR_NOMEM. */
 int ini_conn_new(struct ini_session *s, void *host, struct ini_conn **out);
 void *ini_conn_host(const struct ini_conn *conn);
 /* After INI_EVENT_CONN_CLOSED was pulled for it. */
@@ -193,7 +214,10 @@ int ini_send_targets(struct ini_session *s, const char *value); /* "All", a name
 int ini_set_max_recv(struct ini_session *s, uint32_t len);
 /* Task management; function numbers of RFC 7143 11.5.1 and RFC 7144 (9 QUERY TASK, 10 QUERY TASK SET, 11 I_T
  * NEXUS RESET, 12 QUERY ASYNCHRONOUS EVENT). `command` for ABORT TASK and QUERY TASK. The tag comes back in
- * TMF_DONE; when the target has confirmed, affected commands are reported INI_DONE_ABORTED before it. */
+ * TMF_DONE; when the target has confirmed, affected commands are reported INI_DONE_ABORTED before it. A
+ * function for a command whose connection has failed (level 2) goes out when the command has a new
+ * allegiance; when it ends before that, TMF_DONE says INI_REPLY_LOST. ERR_AGAIN: no connection takes it now.
+ */
 int ini_task_management(struct ini_session *s, uint8_t function, uint64_t lun, struct ini_command *command,
                         uint32_t *tag);
 int ini_ping(struct ini_session *s, const void *data, uint32_t len, uint32_t *tag);

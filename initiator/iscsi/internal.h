@@ -16,6 +16,8 @@
 #define INI_LOGIN_ROUNDS    64u    /* login requests before we give up (6.2 allows giving up after six) */
 #define INI_TEXT_MAX        (1024u * 1024u) /* bytes of one joined text answer: many targets, then no more */
 #define INI_TEXT_ROUNDS     8192u           /* requests for the rest of one text */
+#define INI_CONTINUE_NS     15000000000u    /* for a reassigned command to go on */
+#define INI_DOUBT_NS        2000000000u     /* the same, when its reassignment was rejected */
 #define INI_LOGOUT_WAIT_NS  5000000000u     /* for the answer to a logout: then the connection just ends */
 #define INI_REPLIES_MAX     256u /* unsent answers to pings before we take the target for a flooder */
 #define INI_STAT_SN_GAP_MAX                                                                                  \
@@ -23,12 +25,13 @@
 #define INI_HELD_MAX       64u /* levels 1, 2: responses of one connection that wait for a missing one */
 #define INI_DATA_AHEAD_MAX 64u /* Data-In PDUs of one command that are taken before their turn */
 #define INI_TRIES_MAX      8u /* SNACKs, retries and reassignments in vain before the connection is given up */
-#define INI_RECOVERY_R2TS  256u /* of one command: more is a target that goes in circles */
+#define INI_RECOVERY_R2TS  256u      /* of one command: more is a target that goes in circles */
+#define INI_RETRY_FLUSH    0x100000u /* commands after a retry: then a NOP-Out makes its end sure */
 #define INI_PROBE_TIMES    4u   /* recovery time-outs of silence while commands are under way: then we ask */
 #define INI_ASYNC_MAX      256u /* bytes of an asynchronous message's data that are kept */
 #define INI_REASON_MAX     256u
-#define INI_ABORTED_KEPT   64u   /* tags of aborted tasks whose late answers are dropped */
-#define INI_REPLY_LOST     0xffu /* response of a text, ping or task management whose answer will not come */
+#define INI_REASSIGNS_MAX  8u  /* of one command, answered "still allegiant" */
+#define INI_ABORTED_KEPT   64u /* tags of aborted tasks whose late answers are dropped */
 
 enum ini_slot_kind {
     INI_SLOT_FREE,
@@ -44,7 +47,7 @@ struct ini_slot { /* one initiator task tag */
     enum ini_slot_kind kind;
     uint16_t generation; /* high half of the tag: a late answer to an earlier task is noticed */
     uint16_t next_free;
-    struct ini_command *command; /* COMMAND, REASSIGN */
+    struct ini_command *command; /* COMMAND, a waiting TMF */
     struct ini_conn *conn;       /* where the request went; of a COMMAND see command->conn */
     struct ini_cleanup *cleanup; /* LOGOUT for recovery: whose */
     uint64_t started_ns;
@@ -56,6 +59,9 @@ struct ini_slot { /* one initiator task tag */
     bool quiet;              /* PING of the engine's own: no event */
     uint32_t referenced_itt; /* TMF: what ABORT TASK is for */
     uint64_t lun;            /* TMF */
+    bool waiting;            /* TMF: until `command` has an allegiance */
+    uint16_t cid;            /* REASSIGN: the failed connection, and its last ExpStatSN */
+    uint32_t exp_stat_sn;
 };
 
 struct ini_queued_event {
@@ -139,6 +145,10 @@ struct ini_conn {
     /* liveness */
     uint32_t replies_unsent; /* answers to the target's pings that wait in the send queue */
     uint64_t login_deadline_ns, last_heard_ns, ping_sent_ns;
+    /* A command was sent again here: CmdSN may not run away from retry_sn before a later command of this
+     * connection is acknowledged (flush_sn, once flushing). */
+    bool retried, flushing;
+    uint32_t retry_sn, flush_sn;
     bool asking_ack;    /* a ping is under way that asks about a command */
     uint64_t probed_ns; /* levels 1 and 2: when we last asked whether a status has been lost */
 
@@ -171,6 +181,7 @@ struct ini_session {
 
     /* numbering */
     uint32_t cmd_sn, exp_cmd_sn, max_cmd_sn;
+    uint32_t retried; /* connections with a retry that is not flushed */
     uint16_t tsih;
     uint64_t order;
     struct key_params params; /* of the leading login: the session's */
@@ -183,19 +194,23 @@ struct ini_session {
     struct list_node finished; /* commands to report: ended, and nothing of theirs lent */
     struct list_node ending;   /* ended, but their buffers are still in use */
     uint32_t outstanding;
-    uint32_t inflight; /* on connections or waiting to be reassigned */
+    uint32_t tmf_waiting; /* functions for commands without allegiance */
+    uint32_t inflight;    /* on connections or waiting to be reassigned */
     bool logout_wanted, logout_sent;
     struct ini_conn *text_conn; /* where the host's text runs, or NULL */
     uint32_t new_max_recv;
     uint32_t snack_tags;
     uint32_t aborted[INI_ABORTED_KEPT];
     uint32_t aborted_count;
+    char
+        peer_name[CHAP_NAME_LEN_MAX + 1]; /* that the target has proved on the leading connection; "": none */
 
     /* levels 1 and 2 */
     uint64_t ack_ns;   /* when ExpCmdSN has stood still for too long; UINT64_MAX: all is acknowledged */
     uint32_t acked_sn; /* ExpCmdSN when ack_ns was set */
     uint32_t ack_tries;
-    uint64_t scan_ns; /* when to look for what a SNACK has not brought */
+    uint64_t scan_ns;  /* when to look for what a SNACK has not brought */
+    uint64_t doubt_ns; /* when to look for reassigned commands that did not go on; 0: none */
 
     struct ini_counters counters;
     struct ini_transitions transitions;
@@ -217,6 +232,8 @@ void ini_update_window(struct ini_session *s, uint32_t exp_cmd_sn, uint32_t max_
 /* Everything that may go on now: commands, texts, logouts, recovery. */
 void ini_go_on(struct ini_session *s);
 uint64_t ini_recovery_timeout(const struct ini_session *s);
+/* One more number of the sequence is in use: its acknowledgement is waited for. */
+void ini_cmd_sn_used(struct ini_session *s);
 
 /* conn.c */
 /* The connection is over for the given reason. In login: LOGIN_FAILED; else connection recovery at level 2
@@ -242,6 +259,8 @@ void ini_login_failed(struct ini_conn *conn, uint8_t status_class, uint8_t detai
 void ini_pump(struct ini_session *s); /* sends what the window allows */
 /* Sends (again, with the same numbers) on the connection. */
 void ini_command_send(struct ini_conn *conn, struct ini_command *c);
+/* The same for a command that has gone out before. */
+void ini_command_retry(struct ini_conn *conn, struct ini_command *c);
 void ini_command_data_out(struct ini_command *c, uint32_t ttt, uint64_t lun, uint64_t offset, uint64_t len);
 void ini_command_end(struct ini_session *s, struct ini_command *c, enum ini_command_outcome outcome);
 void ini_command_allege(struct ini_command *c, struct ini_conn *conn); /* NULL: to nobody */
@@ -277,6 +296,8 @@ int ini_ping_on(struct ini_conn *conn, const void *data, uint32_t len, bool quie
 bool ini_plug(struct ini_conn *conn, uint32_t cmd_sn); /* a NOP-Out that takes this place in the sequence */
 void ini_slots_lost(struct ini_conn *conn);            /* requests of a failed connection have no answer */
 
+/* Functions that waited for the command: it has its allegiance now, or it has ended. */
+void ini_tmf_waiting(struct ini_session *s, struct ini_command *c);
 void ini_tmf_done(struct ini_session *s, uint32_t itt, uint8_t response);
 void ini_ping_done(struct ini_session *s, uint32_t itt, uint8_t response);
 
@@ -311,6 +332,13 @@ void ini_numbers_tick(struct ini_session *s, uint64_t now);
 /* The answer to a ping that asked for it: is that command still missing? */
 void ini_ack_answer(struct ini_session *s, uint32_t cmd_sn);
 
+/* retry.c: RFC 7143 4.2.2.1 on CmdSN after a retry */
+void ini_retry_note(struct ini_conn *conn, uint32_t cmd_sn);             /* went out again on it */
+void ini_retry_sent(struct ini_conn *conn, uint32_t cmd_sn);             /* a new number went out on it */
+void ini_retry_forget(struct ini_conn *conn);                            /* the connection is over */
+bool ini_retry_holds(struct ini_session *s);                             /* no new number now */
+struct ini_conn *ini_retry_conn(struct ini_session *s, uint32_t cmd_sn); /* whose flush has it; NULL: none */
+
 /* recovery.c: level 2 */
 void ini_recovery_begin(struct ini_conn *conn);
 void ini_recovery_run(struct ini_session *s);
@@ -319,8 +347,10 @@ void ini_recovery_login_begin(struct ini_conn *conn);
 void ini_recovery_login_end(struct ini_conn *conn, bool up);
 void ini_recovery_logout(struct ini_cleanup *r, uint8_t response, uint16_t time2wait, uint16_t time2retain);
 void ini_reassign_pdu(struct ini_conn *conn, uint32_t itt, uint8_t response);
+void ini_reassign_lost(struct ini_conn *conn, uint32_t itt);
 void ini_recovery_lost(struct ini_session *s); /* commands that wait come back LOST */
 uint64_t ini_recovery_deadline(const struct ini_session *s);
-struct ini_cleanup *ini_recovery_cid(struct ini_session *s); /* to be reinstated, or NULL */
+/* The failed connection that is to be reinstated, the first that is due; NULL: none is waiting. */
+struct ini_cleanup *ini_recovery_cid(struct ini_session *s);
 
 #endif

@@ -208,11 +208,28 @@ static void login_session_up(struct ini_conn *conn, const struct pdu_login_respo
     if (conn->leading) {
         s->tsih = pdu->tsih;
         s->params = conn->keys.params;
-        /* Discovery sessions have no recovery: R7143-7.4.1-02 */
+        /* Discovery sessions have no recovery: none was offered. */
         s->level = s->params.session_type == KEY_SESSION_NORMAL ? s->params.error_recovery_level : 0;
     }
     if (s->state != INI_Q3_LOGGED_IN)
         ini_session_move(s, INI_Q3_LOGGED_IN); /* N1, or N4: continued */
+}
+
+/* Where groups differ in what they offer, another group is another target: R7143-6.3.1-11. A further
+ * connection must come to the group of its session. */
+static bool login_right_group(struct ini_conn *conn)
+{
+    const struct ini_options *o = &conn->s->options;
+    const struct key_params *p = &conn->keys.params, *first = &conn->s->params;
+    char reason[INI_REASON_MAX];
+    bool expected = conn->leading ? o->has_portal_group_tag : first->has_target_portal_group_tag;
+    uint32_t tag = conn->leading ? o->portal_group_tag : first->target_portal_group_tag;
+    if (!expected || !p->has_target_portal_group_tag || p->target_portal_group_tag == tag)
+        return true;
+    snprintf(reason, sizeof reason, "the target's portal group is %u where we expected %u",
+             (unsigned)p->target_portal_group_tag, (unsigned)tag);
+    ini_conn_fail(conn, reason);
+    return false;
 }
 
 static void login_up(struct ini_conn *conn, const struct pdu_login_response *pdu)
@@ -224,6 +241,8 @@ static void login_up(struct ini_conn *conn, const struct pdu_login_response *pdu
         ini_conn_fail(conn, "the target put our connection into another session");
         return;
     }
+    if (!login_right_group(conn))
+        return;
     framer_set_digests(&conn->framer, header, data);
     conn->framer_declared = conn->framer.max_data = p->max_recv_data_segment_length; /* R7143-13.12-02 */
     tx_set_digests(&conn->tx, header, data);
@@ -271,10 +290,23 @@ static void login_enter_operational(struct ini_conn *conn, struct text_writer *w
     login_send(conn, w, true);
 }
 
+/* Who the target has proved to be is the same for all connections of a session: R7143-9.2-13, R7143-9.2-14 */
+static bool login_same_peer(struct ini_conn *conn)
+{
+    struct ini_session *s = conn->s;
+    if (conn->leading)
+        snprintf(s->peer_name, sizeof s->peer_name, "%s", conn->chap.peer_name);
+    return strcmp(s->peer_name, conn->chap.peer_name) == 0;
+}
+
 static void login_transit(struct ini_conn *conn, const struct pdu_login_response *pdu, struct text_writer *w)
 {
     if (login_with_chap(conn) && conn->csg == STAGE_SECURITY && conn->chap.state != CHAP_INITIATOR_DONE) {
-        ini_conn_fail(conn, "the target ends the security stage without authentication"); /* R7143-6.3.2-06 */
+        ini_conn_fail(conn, "the target ends the security stage without authentication");
+        return;
+    }
+    if (conn->csg == STAGE_SECURITY && !login_same_peer(conn)) {
+        ini_login_failed(conn, 0, 1, "the target has another name on this connection than on the first");
         return;
     }
     if (key_conclude(&conn->keys) == KEYS_FAIL) {
@@ -302,13 +334,18 @@ static bool login_chap_step(struct ini_conn *conn, struct text_writer *w)
         }
     } else {
         bool proof_due = conn->chap.state == CHAP_INITIATOR_WAIT_PROOF;
+        if (conn->s->options.chap_secret_len < CHAP_SECRET_LEN_STRONG &&
+            !conn->s->options.allow_weak_secret) { /* R7143-9.2.1-07 */
+            ini_login_failed(conn, 0, 1, "our secret is shorter than 12 bytes and not used without IPsec");
+            return true;
+        }
         verdict = chap_initiator_step(&conn->chap, w);
         if (verdict != CHAP_FAIL && !proof_due) {
             login_send(conn, w, true);
             return true;
         }
     }
-    if (verdict == CHAP_FAIL) {
+    if (verdict == CHAP_FAIL) { /* R7143-6.3.2-06 */
         ini_login_failed(conn, 0, 1, conn->chap.failure.reason);
         return true;
     }

@@ -32,6 +32,7 @@ static void async_event(struct ini_conn *conn, const struct pdu_async_message *p
     event->parameter[0] = pdu->parameter1;
     event->parameter[1] = pdu->parameter2;
     event->parameter[2] = pdu->parameter3;
+    event->lun = pdu->lun;
 }
 
 /* R7143-11.9.1-02, R7143-11.9.1-04: nothing new goes out here; as soon as what is under way has ended we log
@@ -140,8 +141,7 @@ static bool reject_command(struct ini_conn *conn, struct ini_command *c, uint8_t
     if (!c || reason == REJECT_IN_PROGRESS)
         return true; /* it has ended, or it goes on */
     if (reason == REJECT_DATA_DIGEST && s->level >= 1 && c->tries++ < INI_TRIES_MAX) {
-        s->counters.retries++; /* R7143-7.2.1-04 */
-        ini_command_send(conn, c);
+        ini_command_retry(conn, c); /* R7143-7.2.1-04 */
     } else if (reason == REJECT_IMMEDIATE && c->immediate) {
         c->status = SCSI_STATUS_BUSY; /* too many at once: not now */
         ini_command_end(s, c, INI_DONE_STATUS);

@@ -423,8 +423,7 @@ void ini_ack_answer(struct ini_session *s, uint32_t cmd_sn)
         ini_conn_fail(c->conn, "the target does not take a command");
         return;
     }
-    s->counters.retries++;
-    ini_command_send(c->conn, c); /* R7143-7.2.1-05: same connection, R7143-4.2.2.1-21: same number */
+    ini_command_retry(c->conn, c); /* R7143-7.2.1-05: same connection, R7143-4.2.2.1-21: same number */
 }
 
 static void acknowledge_tick(struct ini_session *s, uint64_t now)
@@ -440,7 +439,9 @@ static void acknowledge_tick(struct ini_session *s, uint64_t now)
         s->ack_tries = 0;
     } else if (s->cleanups_used == 0) { /* else those numbers are being dealt with */
         struct ini_command *c = ini_command_by_sn(s, s->exp_cmd_sn);
-        struct ini_conn *conn = c ? c->conn : ini_conn_pick(s);
+        struct ini_conn *conn = c ? c->conn : ini_retry_conn(s, s->exp_cmd_sn);
+        if (!c && !conn)
+            conn = ini_conn_pick(s);
         if (c && conn)
             ack_ask(s, conn, s->exp_cmd_sn);
         else if (conn) /* aborted before it arrived: a NOP-Out takes its place (R7143-7.3-05) */

@@ -8,7 +8,7 @@
 #include "common/base/err.h"
 #include "initiator/iscsi/internal.h"
 
-enum { TMF_TASK_REASSIGN = 8 };
+enum { TMF_TASK_REASSIGN = 8, TMF_STILL_ALLEGIANT = 3, TMF_REJECTED = 255 }; /* 11.5.1, 11.6.1 */
 
 static void want_connection(struct ini_session *s, uint64_t when)
 {
@@ -21,6 +21,25 @@ static struct ini_cleanup *cleanup_new(struct ini_session *s)
         if (!s->cleanups[i].used)
             return &s->cleanups[i];
     return NULL;
+}
+
+static struct ini_cleanup *cleanup_by_cid(struct ini_session *s, uint16_t cid)
+{
+    for (uint32_t i = 0; i < INI_CONNECTIONS_MAX; i++)
+        if (s->cleanups[i].used && s->cleanups[i].cid == cid && !s->cleanups[i].logged_out)
+            return &s->cleanups[i];
+    return NULL;
+}
+
+static bool conn_has_cid(const struct ini_session *s, uint16_t cid)
+{
+    list_for_each(node, &s->conns)
+    {
+        const struct ini_conn *conn = list_entry(node, struct ini_conn, node);
+        if (!conn->over && conn->cid == cid)
+            return true;
+    }
+    return false;
 }
 
 static void cleanup_free(struct ini_session *s, struct ini_cleanup *r)
@@ -180,8 +199,10 @@ void ini_connect_failed(struct ini_session *s)
 {
     s->transitions.conn[0]++; /* T1, T2: the connection never came to be an object of ours */
     s->transitions.conn[1]++;
-    if (!s->over && ini_recovery_cid(s))
-        want_connection(s, env_now(s->env) + INI_SECOND);
+    struct ini_cleanup *r = s->over ? NULL : ini_recovery_cid(s);
+    uint64_t soon = env_now(s->env) + INI_SECOND;
+    if (r)
+        want_connection(s, soon > r->wait_ns ? soon : r->wait_ns);
 }
 
 /* ---- new allegiance ---- */
@@ -197,12 +218,13 @@ static void command_rewind(struct ini_command *c, struct ini_conn *conn)
     c->snack_tag = 0; /* R7143-7.2.2-12 */
     c->ack_due = c->snack_refused = false;
     c->tries = 0;
+    c->continue_ns = 0;
     c->recovered = true;
     c->resync = c->out_len != 0;
     c->max_recv_epoch = conn->max_recv_epoch;
 }
 
-static bool reassign_send(struct ini_conn *conn, struct ini_command *c)
+static bool reassign_send(struct ini_conn *conn, const struct ini_cleanup *r, struct ini_command *c)
 {
     struct ini_session *s = conn->s;
     uint32_t itt = ini_slot_take(s, INI_SLOT_REASSIGN);
@@ -212,6 +234,8 @@ static bool reassign_send(struct ini_conn *conn, struct ini_command *c)
     uint8_t bhs[PDU_BHS_LEN];
     ini_slot_find(s, itt)->conn = conn;
     ini_slot_find(s, itt)->referenced_itt = c->itt;
+    ini_slot_find(s, itt)->cid = r->cid;
+    ini_slot_find(s, itt)->exp_stat_sn = r->exp_stat_sn;
     command_rewind(c, conn);
     ini_command_allege(c, conn);
     pdu_task_management_request_init(&pdu);
@@ -227,18 +251,94 @@ static bool reassign_send(struct ini_conn *conn, struct ini_command *c)
     return true;
 }
 
+/* The target holds that the failed connection still has the command: it is logged out (once more), then the
+ * command is reassigned (7.2.2). Not when a connection of ours has that CID by now: that would be the wrong
+ * one to end. */
+static bool reassign_after_logout(struct ini_conn *conn, struct ini_command *c, uint16_t cid,
+                                  uint32_t exp_stat_sn)
+{
+    struct ini_session *s = conn->s;
+    struct ini_cleanup *r = cleanup_by_cid(s, cid);
+    if (++c->reassigns > INI_REASSIGNS_MAX || conn_has_cid(s, cid) || (!r && !(r = cleanup_new(s))))
+        return false;
+    if (!r->used) {
+        *r = (struct ini_cleanup){.used = true, .state = INI_R1_CLEANUP_WAIT, .cid = cid};
+        r->exp_stat_sn = exp_stat_sn;
+        r->wait_ns = env_now(s->env);
+        r->retain_ns = r->wait_ns + s->params.default_time2retain * INI_SECOND;
+        list_init(&r->commands);
+        s->cleanups_used++;
+    }
+    ini_command_allege(c, NULL);
+    list_push_back(&r->commands, &c->node);
+    return true;
+}
+
+void ini_reassign_lost(struct ini_conn *conn, uint32_t itt)
+{
+    ini_slot_release(conn->s, itt); /* the command waits in the cleanup of its connection */
+}
+
 void ini_reassign_pdu(struct ini_conn *conn, uint32_t itt, uint8_t response)
 {
     struct ini_session *s = conn->s;
     struct ini_slot *slot = ini_slot_find(s, itt);
     struct ini_command *c = ini_command_find(conn, slot->referenced_itt);
+    uint16_t cid = slot->cid;
+    uint32_t exp_stat_sn = slot->exp_stat_sn;
     ini_slot_release(s, itt);
-    if (response == INI_REPLY_LOST || !c)
-        return; /* with its connection: it waits in that one's cleanup */
-    if (response == 0)
-        s->counters.reassigns++;
-    else /* it did get there, and is there no more: what became of it is unknown */
+    if (!c)
+        return;
+    if (response == TMF_STILL_ALLEGIANT && reassign_after_logout(conn, c, cid, exp_stat_sn))
+        return;
+    if (response == 0) {
+        c->reassigns = 0;
+        ini_tmf_waiting(s, c);
+    }
+    if (response == 0 || response == TMF_REJECTED) {
+        /* Linux' LIO confuses the codes: it rejects what it reassigns, and calls complete what it does not
+         * have, of which nothing comes any more. So neither is believed for ever. */
+        s->counters.reassigns += response == 0;
+        c->doubtful = response != 0;
+        c->continue_ns = env_now(s->env) + (c->doubtful ? INI_DOUBT_NS : INI_CONTINUE_NS);
+        if (!s->doubt_ns || c->continue_ns < s->doubt_ns)
+            s->doubt_ns = c->continue_ns;
+    } else { /* it did get there, and is there no more: what became of it is unknown */
         ini_command_end(s, c, INI_DONE_LOST);
+    }
+}
+
+/* False when the session cannot be trusted with this command any more. */
+static bool command_went_on(struct ini_session *s, struct ini_command *c, uint64_t now)
+{
+    if (!c->continue_ns)
+        return true;
+    if (now >= c->continue_ns && !c->doubtful)
+        return false;
+    if (now >= c->continue_ns)
+        ini_command_end(s, c, INI_DONE_LOST);
+    else if (!s->doubt_ns || c->continue_ns < s->doubt_ns)
+        s->doubt_ns = c->continue_ns;
+    return true;
+}
+
+/* What was reassigned and has not gone on since. */
+static void doubts_check(struct ini_session *s, uint64_t now)
+{
+    if (!s->doubt_ns || now < s->doubt_ns)
+        return;
+    s->doubt_ns = 0;
+    list_for_each_safe(node, &s->conns)
+    {
+        struct ini_conn *conn = list_entry(node, struct ini_conn, node);
+        list_for_each_safe(at, &conn->inflight)
+        {
+            if (!command_went_on(s, list_entry(at, struct ini_command, node), now)) {
+                ini_fail(s, "the target does not go on with a task that it has reassigned");
+                return;
+            }
+        }
+    }
 }
 
 /* The target dropped it at the logout, if it ever had it: R7143-7.2.1-05, R7143-11.14-07. */
@@ -257,15 +357,16 @@ static bool command_continue(struct ini_session *s, struct ini_cleanup *r, struc
         c->in_done = 0;
         command_rewind(c, conn);
         c->resync = false;
-        s->counters.retries++;
-        ini_command_send(conn, c); /* with its old CmdSN: this closes the gap */
+        ini_command_retry(conn, c); /* with its old CmdSN: this closes the gap */
+        if (!conn->over)
+            ini_tmf_waiting(s, c);
         return !conn->over;
     }
     if (c->immediate || r->discarded) { /* immediate commands end with their connection (7.14) */
         ini_command_end(s, c, INI_DONE_LOST);
         return true;
     }
-    return reassign_send(conn, c) && !conn->over; /* R7143-11.5.1-22 */
+    return reassign_send(conn, r, c) && !conn->over; /* R7143-11.5.1-22 */
 }
 
 static void cleanup_continue(struct ini_session *s, struct ini_cleanup *r, uint64_t now)
@@ -310,11 +411,13 @@ void ini_recovery_run(struct ini_session *s)
     for (uint32_t i = 0; i < INI_CONNECTIONS_MAX && !s->over; i++)
         if (s->cleanups[i].used)
             cleanup_run(s, &s->cleanups[i], now);
+    if (!s->over)
+        doubts_check(s, now);
 }
 
 uint64_t ini_recovery_deadline(const struct ini_session *s)
 {
-    uint64_t due = UINT64_MAX, now = s->cleanups_used ? env_now(s->env) : 0;
+    uint64_t due = s->doubt_ns ? s->doubt_ns : UINT64_MAX, now = s->cleanups_used ? env_now(s->env) : 0;
     for (uint32_t i = 0; s->cleanups_used && i < INI_CONNECTIONS_MAX; i++) {
         const struct ini_cleanup *r = &s->cleanups[i];
         if (!r->used || r->conn)

@@ -39,12 +39,10 @@ int ini_session_new(const struct env *env, struct pool *pool, struct tx_pool *tx
     list_init(&s->ending);
     ini_slots_init(s);
     key_params_default(&s->params);
-    s->cmd_sn = s->exp_cmd_sn = s->max_cmd_sn = 1;
+    s->cmd_sn = s->exp_cmd_sn = s->max_cmd_sn = options->first_cmd_sn ? options->first_cmd_sn : 1;
     s->ack_ns = s->scan_ns = UINT64_MAX;
-    for (uint32_t i = 0; i < INI_CONNECTIONS_MAX; i++) {
-        s->cleanups[i].state = INI_R3_FREE;
+    for (uint32_t i = 0; i < INI_CONNECTIONS_MAX; i++)
         list_init(&s->cleanups[i].commands);
-    }
     *out = s;
     return 0;
 }
@@ -214,11 +212,12 @@ void ini_slot_release(struct ini_session *s, uint32_t itt)
 
 void ini_update_window(struct ini_session *s, uint32_t exp_cmd_sn, uint32_t max_cmd_sn)
 {
-    if (sn_lt(max_cmd_sn, exp_cmd_sn - 1)) /* R7143-4.2.2.1-16: such a pair is ignored */
+    /* R7143-4.2.2.1-16: such a pair is ignored. R7143-4.2.2.1-11: serial numbers, not plain ones. */
+    if (sn_lt(max_cmd_sn, exp_cmd_sn - 1))
         return;
-    if (sn_gt(exp_cmd_sn, s->exp_cmd_sn))
+    if (sn_gt(exp_cmd_sn, s->exp_cmd_sn)) /* R7143-4.2.2.1-18 */
         s->exp_cmd_sn = exp_cmd_sn;
-    if (sn_gt(max_cmd_sn, s->max_cmd_sn)) /* the window never shrinks for us */
+    if (sn_gt(max_cmd_sn, s->max_cmd_sn)) /* R7143-4.2.2.1-17: the window never shrinks for us */
         s->max_cmd_sn = max_cmd_sn;
 }
 
@@ -229,11 +228,20 @@ uint64_t ini_recovery_timeout(const struct ini_session *s)
     return s->options.recovery_timeout_ns ? s->options.recovery_timeout_ns : INI_SECOND;
 }
 
+void ini_cmd_sn_used(struct ini_session *s)
+{
+    s->cmd_sn++;
+    if (s->level >= 1 && s->ack_ns == UINT64_MAX) {
+        s->ack_ns = env_now(s->env) + ini_recovery_timeout(s);
+        s->acked_sn = s->exp_cmd_sn;
+    }
+}
+
 void ini_go_on(struct ini_session *s)
 {
     if (s->over)
         return;
-    if (s->cleanups_used)
+    if (s->cleanups_used || s->doubt_ns)
         ini_recovery_run(s);
     ini_pump(s);
     list_for_each_safe(node, &s->conns) ini_text_pump(list_entry(node, struct ini_conn, node));

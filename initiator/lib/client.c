@@ -72,6 +72,7 @@ void client_session_up(struct lnt_client *c)
 
 void client_give_up(struct lnt_client *c, int err)
 {
+    redirect_stop(c);
     c->state = LNT_FAILED;
     queue_fail_waiting(c, err);
     c->text_done = true;
@@ -84,6 +85,7 @@ void client_give_up(struct lnt_client *c, int err)
 static void client_closed(struct lnt_client *c)
 {
     c->state = LNT_CLOSED;
+    redirect_stop(c);
     io_timer_cancel(c->io, &c->timer);
     queue_fail_waiting(c, ERR_CLOSED);
     c->close_pending = true;
@@ -97,7 +99,7 @@ static bool client_may_try_again(struct lnt_client *c)
     return io_now(c->io) - c->lost_since_ns < c->options.replacement_timeout_ns;
 }
 
-static void client_wait_or_give_up(struct lnt_client *c, int err)
+void client_wait_or_give_up(struct lnt_client *c, int err)
 {
     if (c->closing) {
         client_closed(c);
@@ -106,6 +108,11 @@ static void client_wait_or_give_up(struct lnt_client *c, int err)
     if (c->hop_pending) {
         c->hop_pending = false;
         client_connect(c);
+        return;
+    }
+    if (c->resolve.busy) { /* where the redirect leads */
+        c->state = LNT_RESOLVING;
+        client_arm_timer(c);
         return;
     }
     uint64_t now = io_now(c->io);
@@ -125,6 +132,21 @@ static void client_wait_or_give_up(struct lnt_client *c, int err)
     c->time2wait_ns = 0;
     redirect_start(c);
     client_arm_timer(c);
+}
+
+static void client_add_up(uint64_t *sum, const uint64_t *more, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        sum[i] += more[i];
+}
+
+static void client_count_transitions(struct lnt_counters *total, const struct ini_session *session)
+{
+    const struct ini_transitions *n = ini_transitions(session);
+    struct ini_transitions *sum = &total->transitions;
+    client_add_up(sum->conn, n->conn, INI_CONN_TRANSITIONS);
+    client_add_up(sum->cleanup, n->cleanup, INI_CLEANUP_TRANSITIONS);
+    client_add_up(sum->session, n->session, INI_SESSION_TRANSITIONS);
 }
 
 static void client_count_recovery(struct lnt_counters *total, const struct ini_session *session)
@@ -149,7 +171,7 @@ static void client_judge_session(struct lnt_client *c)
      * cut that nobody announced counts here too: R7143-7.5.1-01. After a logout there is nothing to wait for.
      */
     if (c->logged_out)
-        c->time2wait_ns = 0; /* R7143-11.15.3-01 */
+        c->time2wait_ns = 0;
     else if (!c->has_time2wait)
         c->time2wait_ns = ini_params(c->session)->default_time2wait * SECOND_NS;
     /* A target that takes logins and then ends them all, commands and all, is no target: the time it has is
@@ -178,6 +200,8 @@ void client_session_over(struct lnt_client *c)
     struct ini_session *session = c->session;
     client_judge_session(c);
     client_count_recovery(&c->counters, session);
+    redirect_session_over(c);
+    client_count_transitions(&c->counters, session);
     c->session = NULL;
     ini_session_free(session);
     c->session_closed = c->session_was_up = c->logged_out = c->abandoned = false;
@@ -205,6 +229,7 @@ void client_abandon(struct lnt_client *c, int err, const char *why)
 void client_connect_failed(struct lnt_client *c, int err, const char *what)
 {
     client_set_error(c, what);
+    redirect_unreachable(c);
     c->address_next = (c->address_next + 1) % c->address_count;
     if (!c->was_up && !c->closing) {
         if (c->address_next != 0) { /* the first time, every address gets its chance, once */
@@ -243,6 +268,8 @@ static void client_take_options(struct lnt_client *c, const struct lnt_options *
 int lnt_client_new(const struct env *env, struct io *io, const struct lnt_url *url,
                    const struct lnt_options *options, struct lnt_client **out)
 {
+    if (options->session.isid[0] >> 6 == 3) /* R7143-11.12.5-01 */
+        return ERR_INVALID;
     struct lnt_client *c = env_alloc(env, sizeof *c);
     if (!c)
         return ERR_NOMEM;
@@ -281,7 +308,8 @@ void lnt_client_free(struct lnt_client *c)
 {
     if (!c)
         return;
-    assert(!c->session && list_empty(&c->waiting) && list_empty(&c->active) && client_quiet(c));
+    assert(!c->session && !c->resolve.busy && list_empty(&c->waiting) && list_empty(&c->active) &&
+           client_quiet(c));
     io_timer_cancel(c->io, &c->timer);
     assert(!c->flush_posted);
     tx_pool_fini(&c->tx_pool);
@@ -303,11 +331,7 @@ void lnt_client_open(struct lnt_client *c, void (*done)(void *arg, int err), voi
     c->hop_count = 0;
     c->address_next = 0;
     c->lost_since_ns = c->backoff_ns = c->time2wait_ns = 0;
-    int err = redirect_resolve(c);
-    if (err)
-        client_give_up(c, err);
-    else
-        client_connect(c);
+    redirect_resolve(c);
 }
 
 void lnt_client_close(struct lnt_client *c, void (*done)(void *arg), void *arg)
@@ -330,6 +354,7 @@ void lnt_client_close(struct lnt_client *c, void (*done)(void *arg), void *arg)
     case LNT_BREAKING:
         break;
     case LNT_NEW:
+    case LNT_RESOLVING:
     case LNT_WAITING:
     case LNT_FAILED:
     case LNT_CLOSED:

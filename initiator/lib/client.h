@@ -13,6 +13,7 @@
 
 #define LNT_ADDRESSES_MAX     8
 #define LNT_ERROR_MAX         512u
+#define LNT_HOST_MAX          IO_RESOLVE_TEXT_MAX
 #define LNT_POOL_LIMIT        (256ull << 20) /* bytes of chunks of one client */
 #define LNT_BACKOFF_MIN_NS    50000000ull
 #define LNT_BACKOFF_MAX_NS    2000000000ull
@@ -28,6 +29,7 @@
 
 enum lnt_state {
     LNT_NEW,
+    LNT_RESOLVING,  /* a host name, of the URL or of a redirect */
     LNT_CONNECTING, /* the leading connection */
     LNT_LOGIN,      /* its login */
     LNT_UP,         /* a session, perhaps (level 2) waiting for connections */
@@ -69,6 +71,15 @@ struct lnt_hop {
     struct io_addr from, to;
 };
 
+/* What a host name is looked up for. */
+enum lnt_lookup {
+    LNT_LOOKUP_URL,     /* the first time */
+    LNT_LOOKUP_RENEW,   /* the URL again: the target was not where it had been */
+    LNT_LOOKUP_HOP,     /* where a login was sent */
+    LNT_LOOKUP_FURTHER, /* where a further connection was sent */
+    LNT_LOOKUP_PORTAL   /* of the portal group */
+};
+
 struct lnt_client {
     const struct env *env;
     struct io *io;
@@ -89,6 +100,17 @@ struct lnt_client {
     bool hop_pending;    /* the next attempt is a redirect's, and comes at once */
     struct io_addr portals[LNT_ADDRESSES_MAX]; /* of the portal group, for `spread` */
     int portal_count;
+    char portal_names[LNT_ADDRESSES_MAX][LNT_HOST_MAX]; /* still to be looked up */
+    int portal_name_count;
+    struct io_resolve resolve;
+    enum lnt_lookup lookup;
+    char lookup_text[LNT_HOST_MAX];
+    uint64_t lookup_since_ns;
+    bool lookup_permanent;                    /* HOP */
+    struct lnt_connection *lookup_conn;       /* FURTHER */
+    struct io_addr origin[LNT_ADDRESSES_MAX]; /* of the URL; home differs after a permanent redirect */
+    int origin_count;
+    bool home_moved, home_stale; /* stale: it could not be reached since it was looked up */
 
     struct ini_session *session;
     bool session_closed;                /* it has said CLOSED */
@@ -140,6 +162,8 @@ struct lnt_client {
 
 /* client.c */
 void client_connect(struct lnt_client *c); /* the leading connection */
+/* Without a session: follows a redirect, waits for the next attempt, or gives up. */
+void client_wait_or_give_up(struct lnt_client *c, int err);
 void client_connect_failed(struct lnt_client *c, int err, const char *what);
 void client_session_up(struct lnt_client *c);
 /* The session has said CLOSED. Operations may still be out: then this comes again when they have ended. */
@@ -184,10 +208,18 @@ void queue_time_starts_anew(
 uint64_t queue_deadline(const struct lnt_client *c);
 
 /* redirect.c */
-int redirect_resolve(struct lnt_client *c); /* the URL's host: 0 or an error with words */
-void redirect_start(struct lnt_client *c);  /* a new login: from home */
-bool redirect_follow(struct lnt_client *c, const char *text,
-                     bool permanent); /* false: not followed, words set */
+/* The URL's host, the first time: then the client connects, at once or when it is found; or gives up. */
+void redirect_resolve(struct lnt_client *c);
+void redirect_renew(
+    struct lnt_client *c); /* before another attempt: has it moved? Then the client connects */
+void redirect_unreachable(struct lnt_client *c);        /* a connect failed */
+uint64_t redirect_deadline(const struct lnt_client *c); /* of a lookup that the client waits for */
+void redirect_late(struct lnt_client *c);
+void redirect_stop(struct lnt_client *c); /* looks nothing up any more */
+void redirect_session_over(struct lnt_client *c);
+void redirect_start(struct lnt_client *c); /* a new login: from home */
+/* False: not followed, words set. */
+bool redirect_follow(struct lnt_client *c, const char *text, bool permanent);
 bool redirect_follow_one(struct lnt_connection *conn, const char *text);
 void redirect_logged_in(struct lnt_client *c);
 void redirect_take_portals(struct lnt_client *c, const uint8_t *text, uint32_t len);

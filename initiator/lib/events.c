@@ -126,7 +126,7 @@ static void event_async(struct lnt_client *c, const struct ini_event *event)
         if (event->text_len >= 2) {
             uint32_t len = be16_get(event->text);
             uint32_t most = event->text_len - 2;
-            client_tell_sense(c, UINT64_MAX, event->text + 2, len < most ? len : most, true);
+            client_tell_sense(c, event->lun, event->text + 2, len < most ? len : most, true);
         }
         break;
     case ASYNC_LOGOUT: /* the engine logs out; the next session follows by itself */
@@ -188,9 +188,6 @@ static void event_text(struct lnt_client *c, const struct ini_event *event)
         c->text_done = true;
     } else {
         redirect_take_portals(c, event->text, event->text_len);
-        for (uint32_t i = 1; i < c->options.connections; i++)
-            c->connections[i].next_try_ns = 0;
-        client_post_flush(c);
     }
 }
 

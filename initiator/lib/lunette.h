@@ -17,6 +17,7 @@
 
 #include "common/io/io.h"
 #include "initiator/iscsi/initiator.h"
+#include "initiator/iscsi/states.h"
 
 #define LNT_URL_MAX 1024
 
@@ -50,6 +51,7 @@ struct lnt_options {
     /* Further connections are spread over the addresses that the target names for the portal group of the
      * first (SendTargets within the session), else all go where the first one went. */
     bool spread;
+    io_resolver *resolver; /* of host names, on a helper thread; NULL: addr_resolve */
     /* Sees all bytes of all connections; borrowed, NULL: none. `tap_connections` counts its connections: one
      * counter for all clients that share a tap; borrowed, needed with a tap. */
     struct tap *tap;
@@ -101,10 +103,12 @@ struct lnt_counters {          /* since lnt_client_new, over all sessions */
     uint64_t connections_lost; /* of sessions that were up */
     uint64_t reissued;         /* commands that went again in a later session */
     uint64_t redirects;
-    struct ini_counters recovery; /* within sessions */
+    struct ini_counters recovery;       /* within sessions */
+    struct ini_transitions transitions; /* of RFC 7143 chapter 8, of sessions that have ended */
 };
 
-/* `url` decides portal, target, user; options the rest. Nothing is connected yet. */
+/* `url` decides portal, target, user; options the rest. Nothing is connected yet. ERR_INVALID: the ISID is of
+ * the reserved type. ERR_NOMEM. */
 int lnt_client_new(const struct env *env, struct io *io, const struct lnt_url *url,
                    const struct lnt_options *options, struct lnt_client **out);
 void lnt_client_free(struct lnt_client *client); /* closed, no command in flight */

@@ -48,15 +48,15 @@ void lnt_options_default(struct lnt_options *options)
 {
     memset(options, 0, sizeof *options);
     struct ini_options *session = &options->session;
-    const char *name = getenv("LUNETTE_INITIATOR_NAME");
+    const char *name = getenv("LUNETTE_INITIATOR_NAME"); /* R7143-10.1.2-03 */
     if (!(name && options_name_take(name, session->initiator_name)) &&
         !options_name_from_file(session->initiator_name))
         options_name_from_host(session->initiator_name);
     /* A random ISID (type 10b), chosen once per process: two programs on one machine must not reinstate each
      * other. */
     const struct env *env = env_host();
-    session->isid[0] = 0x80;
-    env->random(env->ctx, session->isid + 1, 5);
+    session->isid[0] = 0x80;                     /* R7143-11.12.5-01 */
+    env->random(env->ctx, session->isid + 1, 5); /* R7143-11.12.5-04 */
     key_config_default(&session->keys);
     session->keys.tolerate_not_understood = true;
     session->keys.max_recv_data_segment_length = 256u << 10;

@@ -177,6 +177,11 @@ void queue_check_late(struct lnt_client *c, uint64_t now)
         err = ini_task_management(c->session, TMF_ABORT_TASK, late->scsi.lun, &late->scsi, &c->abort_tag);
     else if (c->late_step == 2)
         err = ini_task_management(c->session, TMF_LUN_RESET, late->scsi.lun, NULL, &c->abort_tag);
+    if (err == ERR_AGAIN) { /* no connection takes it just now: this step again */
+        c->late_step--;
+        c->abort_sent_ns = now;
+        return;
+    }
     if (err) {
         client_abandon(c, ERR_TIMEOUT, "the target answers neither a command nor its abort");
         return;

@@ -10,19 +10,99 @@
 #include "common/iscsi/text.h"
 #include "initiator/lib/client.h"
 
-int redirect_resolve(struct lnt_client *c)
+/* ---- host names ---- */
+
+static void redirect_looked_up(struct io_resolve *resolve);
+
+/* As io_resolve. */
+static int lookup_start(struct lnt_client *c, enum lnt_lookup what, const char *text)
 {
-    int count = addr_resolve(c->url.portal, NAME_PORT_DEFAULT, c->home, LNT_ADDRESSES_MAX);
-    if (count <= 0) {
-        char text[LNT_ERROR_MAX];
-        count = count ? count : ERR_NOTFOUND;
-        snprintf(text, sizeof text, "cannot find the host of %s: %s", c->url.portal, err_text(count));
-        client_set_error(c, text);
-        return count;
-    }
-    c->home_count = count;
+    if (c->resolve.busy)
+        return ERR_BUSY;
+    c->resolve.done = redirect_looked_up;
+    c->resolve.resolver = c->options.resolver;
+    c->lookup = what;
+    c->lookup_since_ns = io_now(c->io);
+    snprintf(c->lookup_text, sizeof c->lookup_text, "%s", text);
+    return io_resolve(c->io, &c->resolve, text, NAME_PORT_DEFAULT);
+}
+
+/* Where the URL leads. */
+static void home_set(struct lnt_client *c, int count)
+{
+    memcpy(c->origin, c->resolve.addrs, sizeof c->origin);
+    memcpy(c->home, c->origin, sizeof c->home);
+    c->origin_count = c->home_count = count;
+    c->home_moved = c->home_stale = false;
     redirect_start(c);
-    return 0;
+}
+
+static void url_looked_up(struct lnt_client *c, int result)
+{
+    if (result > 0) {
+        home_set(c, result);
+        client_connect(c);
+        return;
+    }
+    char text[LNT_ERROR_MAX];
+    snprintf(text, sizeof text, "cannot find the host of %s: %s", c->url.portal, err_text(result));
+    client_set_error(c, text);
+    client_give_up(c, result);
+}
+
+void redirect_resolve(struct lnt_client *c)
+{
+    int result = lookup_start(c, LNT_LOOKUP_URL, c->url.portal);
+    c->state = LNT_RESOLVING;
+    if (result)
+        url_looked_up(c, result);
+    else
+        client_arm_timer(c);
+}
+
+/* R7143-10.1.2-02: what the name stands for now, where it had been of no use. */
+void redirect_renew(struct lnt_client *c)
+{
+    int result = c->home_stale ? lookup_start(c, LNT_LOOKUP_RENEW, c->url.portal) : ERR_NOTFOUND;
+    if (result == 0) {
+        c->state = LNT_RESOLVING;
+        client_arm_timer(c);
+        return;
+    }
+    c->home_stale = false;
+    client_connect(c);
+}
+
+/* R7143-10.1.2-02: where a permanent redirect has sent us there is nobody: then the URL counts again. */
+void redirect_unreachable(struct lnt_client *c)
+{
+    c->home_stale = true;
+    if (!c->was_up || !c->home_moved || c->hop_count)
+        return;
+    memcpy(c->home, c->origin, sizeof c->home);
+    c->home_count = c->origin_count;
+    c->home_moved = false;
+    c->address_next = 0;
+}
+
+uint64_t redirect_deadline(const struct lnt_client *c)
+{
+    return c->state == LNT_RESOLVING && c->options.connect_timeout_ns
+               ? c->lookup_since_ns + c->options.connect_timeout_ns
+               : UINT64_MAX;
+}
+
+void redirect_stop(struct lnt_client *c)
+{
+    io_resolve_cancel(&c->resolve);
+    c->portal_name_count = 0;
+}
+
+/* What was looked up for the session's own connections. */
+void redirect_session_over(struct lnt_client *c)
+{
+    if (c->lookup == LNT_LOOKUP_FURTHER || c->lookup == LNT_LOOKUP_PORTAL)
+        redirect_stop(c);
 }
 
 void redirect_start(struct lnt_client *c)
@@ -36,16 +116,14 @@ void redirect_start(struct lnt_client *c)
     c->hops_permanent = true;
 }
 
-/* TargetAddress text to addresses; how many, or -1. */
-static int redirect_parse(const char *text, struct io_addr *out, int max)
+/* TargetAddress text to "host:port". */
+static bool redirect_host(const char *text, char host[LNT_HOST_MAX])
 {
     struct name_address to;
-    char host[NAME_ADDRESS_HOST_CAP + 16];
     if (!name_address_parse(text, strlen(text), &to))
-        return -1;
-    snprintf(host, sizeof host, to.ipv6 ? "[%s]:%u" : "%s:%u", to.host, to.port);
-    int count = addr_resolve(host, NAME_PORT_DEFAULT, out, max);
-    return count > 0 ? count : -1;
+        return false;
+    snprintf(host, LNT_HOST_MAX, to.ipv6 ? "[%s]:%u" : "%s:%u", to.host, to.port);
+    return true;
 }
 
 static bool redirect_refuse(struct lnt_client *c, const char *to, const char *why)
@@ -65,28 +143,37 @@ static bool redirect_is_circle(const struct lnt_client *c, const struct lnt_hop 
     return false;
 }
 
+/* The address of a redirect is known. */
+static bool hop_take(struct lnt_client *c, int count)
+{
+    if (count <= 0)
+        return redirect_refuse(c, c->lookup_text, "its host cannot be found");
+    struct lnt_hop hop = {c->connections[0].address, c->resolve.addrs[0]};
+    if (redirect_is_circle(c, &hop))
+        return redirect_refuse(c, c->lookup_text, "in a circle");
+    c->hops[c->hop_count++] = hop;
+    c->hops_permanent = c->hops_permanent && c->lookup_permanent;
+    memcpy(c->addresses, c->resolve.addrs, sizeof c->addresses);
+    c->address_count = count;
+    c->address_next = 0;
+    c->hop_pending = true;
+    return true;
+}
+
 bool redirect_follow(struct lnt_client *c, const char *text, bool permanent)
 {
-    struct io_addr to[LNT_ADDRESSES_MAX];
+    char host[LNT_HOST_MAX];
     uint32_t most =
         c->options.redirects_max < LNT_REDIRECTS_MAX ? c->options.redirects_max : LNT_REDIRECTS_MAX;
     if (most == 0)
         return redirect_refuse(c, text, "following redirects is switched off");
     if (c->hop_count >= most)
         return redirect_refuse(c, text, "that is one redirect too many");
-    int count = redirect_parse(text, to, LNT_ADDRESSES_MAX);
-    if (count < 0)
-        return redirect_refuse(c, text, "that is no address, or its host cannot be found");
-    struct lnt_hop hop = {c->connections[0].address, to[0]};
-    if (redirect_is_circle(c, &hop))
-        return redirect_refuse(c, text, "in a circle");
-    c->hops[c->hop_count++] = hop;
-    c->hops_permanent = c->hops_permanent && permanent;
-    memcpy(c->addresses, to, sizeof to);
-    c->address_count = count;
-    c->address_next = 0;
-    c->hop_pending = true;
-    return true;
+    if (!redirect_host(text, host))
+        return redirect_refuse(c, text, "that is no address");
+    c->lookup_permanent = permanent;
+    int count = lookup_start(c, LNT_LOOKUP_HOP, host);
+    return count == 0 || hop_take(c, count);
 }
 
 void redirect_logged_in(struct lnt_client *c)
@@ -95,20 +182,55 @@ void redirect_logged_in(struct lnt_client *c)
         return;
     memcpy(c->home, c->addresses, sizeof c->home);
     c->home_count = c->address_count;
+    c->home_moved = true;
 }
 
 /* ---- further connections ---- */
 
+static void further_take(struct lnt_connection *conn)
+{
+    conn->elsewhere = true;
+    conn->address = conn->client->resolve.addrs[0];
+}
+
 bool redirect_follow_one(struct lnt_connection *conn, const char *text)
 {
-    uint32_t most = conn->client->options.redirects_max;
-    struct io_addr to;
-    if (conn->hops >= most || conn->hops >= LNT_REDIRECTS_MAX || redirect_parse(text, &to, 1) < 0)
+    struct lnt_client *c = conn->client;
+    char host[LNT_HOST_MAX];
+    if (conn->hops >= c->options.redirects_max || conn->hops >= LNT_REDIRECTS_MAX ||
+        !redirect_host(text, host))
+        return false;
+    int count = lookup_start(c, LNT_LOOKUP_FURTHER, host);
+    if (count == ERR_BUSY) /* it is sent here again when it tries again */
+        return true;
+    if (count < 0)
         return false;
     conn->hops++;
-    conn->elsewhere = true;
-    conn->address = to;
+    if (count)
+        further_take(conn);
+    else
+        c->lookup_conn = conn;
     return true;
+}
+
+/* The next of the portals that have names. True: it is being looked up. */
+static bool portal_next(struct lnt_client *c)
+{
+    while (c->portal_name_count && c->portal_count < LNT_ADDRESSES_MAX) {
+        int count = lookup_start(c, LNT_LOOKUP_PORTAL, c->portal_names[--c->portal_name_count]);
+        if (count == 0)
+            return true;
+        if (count > 0 && !addr_is_wildcard(&c->resolve.addrs[0]))
+            c->portals[c->portal_count++] = c->resolve.addrs[0];
+    }
+    return false;
+}
+
+static void portals_are_known(struct lnt_client *c)
+{
+    for (uint32_t i = 1; i < c->options.connections; i++)
+        c->connections[i].next_try_ns = 0;
+    client_post_flush(c);
 }
 
 /* The target's own portals with the portal group tag of the session. Another target's, or another group's,
@@ -119,9 +241,9 @@ void redirect_take_portals(struct lnt_client *c, const uint8_t *text, uint32_t l
     struct text_parser parser;
     struct text_range key, value;
     char name[NAME_CAP] = "";
-    c->portal_count = 0;
+    c->portal_count = c->portal_name_count = 0;
     text_parser_init(&parser, text, len, TEXT_VALUE_LEN_MAX * 2);
-    while (text_parser_next(&parser, &key, &value) == TEXT_PAIR && c->portal_count < LNT_ADDRESSES_MAX) {
+    while (text_parser_next(&parser, &key, &value) == TEXT_PAIR && c->portal_name_count < LNT_ADDRESSES_MAX) {
         struct name_address parsed;
         char address[NAME_ADDRESS_HOST_CAP + 32];
         if (text_is(key, "TargetName")) {
@@ -131,11 +253,18 @@ void redirect_take_portals(struct lnt_client *c, const uint8_t *text, uint32_t l
                    name_address_parse(value.ptr, value.len, &parsed) && parsed.has_tag &&
                    params->has_target_portal_group_tag && parsed.tag == params->target_portal_group_tag &&
                    text_copy(value, address, sizeof address) &&
-                   redirect_parse(address, &c->portals[c->portal_count], 1) == 1 &&
-                   !addr_is_wildcard(&c->portals[c->portal_count])) {
-            c->portal_count++;
+                   redirect_host(address, c->portal_names[c->portal_name_count])) {
+            c->portal_name_count++;
         }
     }
+    for (int i = 0, k = c->portal_name_count - 1; i < k; i++, k--) { /* taken from the end: in their order */
+        char other[LNT_HOST_MAX];
+        memcpy(other, c->portal_names[i], sizeof other);
+        memcpy(c->portal_names[i], c->portal_names[k], sizeof other);
+        memcpy(c->portal_names[k], other, sizeof other);
+    }
+    if (!portal_next(c))
+        portals_are_known(c);
 }
 
 const struct io_addr *redirect_address(struct lnt_connection *conn)
@@ -150,4 +279,52 @@ const struct io_addr *redirect_address(struct lnt_connection *conn)
     if (c->portal_count)
         return &c->portals[(index + conn->failures) % (uint32_t)c->portal_count];
     return &c->addresses[((uint32_t)c->address_next + conn->failures) % (uint32_t)c->address_count];
+}
+
+/* ---- a name has been looked up ---- */
+
+static void lookup_answer(struct lnt_client *c, int result)
+{
+    struct lnt_connection *conn = c->lookup_conn;
+    switch (c->lookup) {
+    case LNT_LOOKUP_URL:
+        url_looked_up(c, result);
+        break;
+    case LNT_LOOKUP_RENEW:
+        if (result > 0)
+            home_set(c, result);
+        c->home_stale = false;
+        client_connect(c);
+        break;
+    case LNT_LOOKUP_HOP:
+        if (!hop_take(c, result))
+            c->first_tries = LNT_FIRST_TRIES_MAX;
+        if (c->state == LNT_RESOLVING) /* else the session that was sent away has still to end */
+            client_wait_or_give_up(c, ERR_NOTFOUND);
+        break;
+    case LNT_LOOKUP_FURTHER:
+        if (result > 0 && connection_idle(conn)) {
+            further_take(conn);
+            conn->next_try_ns = 0;
+            client_post_flush(c);
+        }
+        break;
+    case LNT_LOOKUP_PORTAL:
+        if (result > 0 && !addr_is_wildcard(&c->resolve.addrs[0]))
+            c->portals[c->portal_count++] = c->resolve.addrs[0];
+        if (!portal_next(c))
+            portals_are_known(c);
+        break;
+    }
+}
+
+static void redirect_looked_up(struct io_resolve *resolve)
+{
+    lookup_answer(container_of(resolve, struct lnt_client, resolve), resolve->result);
+}
+
+void redirect_late(struct lnt_client *c)
+{
+    io_resolve_cancel(&c->resolve);
+    lookup_answer(c, ERR_TIMEOUT);
 }

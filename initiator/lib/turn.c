@@ -122,6 +122,7 @@ static uint64_t client_deadline(const struct lnt_client *c)
         deadline = client_connect_deadline(c);
     if (c->state == LNT_WAITING)
         deadline = c->next_try_ns;
+    deadline = earlier(deadline, redirect_deadline(c));
     if (c->session && (c->state == LNT_LOGIN || c->state == LNT_UP)) {
         deadline = earlier(deadline, ini_deadline(c->session));
         if (c->starved_ns)
@@ -164,7 +165,9 @@ static void client_timer(struct io_timer *timer)
     struct lnt_client *c = container_of(timer, struct lnt_client, timer);
     uint64_t now = io_now(c->io);
     if (c->state == LNT_WAITING && now >= c->next_try_ns)
-        client_connect(c);
+        redirect_renew(c);
+    else if (now >= redirect_deadline(c))
+        redirect_late(c);
     else
         client_tick_connects(c, now);
     if (c->session && (c->state == LNT_LOGIN || c->state == LNT_UP))

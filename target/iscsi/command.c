@@ -65,12 +65,14 @@ static enum reject_reason check_scsi(const struct tgt_session *s, const struct f
         *why = "logout was requested";
         return REJECT_LOGOUT; /* R7143-11.9.1-05 */
     }
+    if (cmd.attr > SCSI_ACA) {
+        *why = "ATTR is reserved"; /* R7143-11.3.1-06 */
+        return REJECT_PROTOCOL;    /* R7143-11-04 */
+    }
     if (cmd.itt == PDU_TAG_RESERVED)
         *why = "Initiator Task Tag";
     else if (!cmd.final && !cmd.write)
         *why = "F and W bits"; /* R7143-11.3.1-03 */
-    else if (cmd.attr > SCSI_ACA)
-        *why = "ATTR"; /* R7143-11.3.1-06 */
     else if (pdu->ahs_len && !parse_ahs(pdu->ahs, pdu->ahs_len, &ahs))
         *why = "AHS";
     return *why ? REJECT_FIELD : REJECT_NONE;
@@ -180,6 +182,8 @@ static void execute_scsi(struct tgt_conn *conn, const uint8_t *bhs, const uint8_
     parse_ahs(ahs_bytes, ahs_len, &ahs);
     s->commands++;
     conn->r->counters.commands++;
+    if (cmd.write)
+        retired_ready(s);
     struct tgt_task *task = iscsi_task_new(s, conn, cmd.itt);
     if (!task) {
         if (!cmd.final)
@@ -239,7 +243,7 @@ static enum reject_reason check(struct tgt_conn *conn, const struct framer_pdu *
     case PDU_OP_task_management_request:
     case PDU_OP_nop_out:
         if (s->discovery)
-            return REJECT_PROTOCOL; /* R7143-4.3-02 */
+            return REJECT_PROTOCOL; /* R7143-4.3-02, R7143-4.4.2-05 */
         break;
     case PDU_OP_text_request:
     case PDU_OP_logout_request: /* R7143-4.3-01 */
@@ -258,7 +262,9 @@ static enum reject_reason check(struct tgt_conn *conn, const struct framer_pdu *
     struct pdu_fault fault;
     if (!pdu_check(pdu->bhs, false, &fault)) {
         *why = fault.field && fault.field->name ? fault.field->name : "opcode";
-        return REJECT_FIELD;
+        /* A range holds codes, and what is outside of it is reserved; other rules hold tags and flags. */
+        bool code = fault.field && fault.field->rule == PDU_RULE_RANGE && fault.field->min < fault.field->max;
+        return code ? REJECT_PROTOCOL : REJECT_FIELD; /* R7143-11-04 */
     }
     return REJECT_NONE;
 }
@@ -339,6 +345,8 @@ static void acknowledge(struct tgt_conn *conn, const uint8_t *bhs, uint32_t exp_
 void command_pdu(struct tgt_conn *conn, struct framer_pdu *pdu)
 {
     struct tgt_session *s = conn->session;
+    if (instant_command(conn, pdu))
+        return;
     const char *why;
     enum reject_reason reason = check(conn, pdu, &why);
     struct pdu_nop_out common; /* all requests have tag, CmdSN and ExpStatSN where NOP-Out has them */

@@ -18,6 +18,7 @@
 
 struct tgt_user { /* CHAP credentials; secrets are wiped when the snapshot is freed */
     char name[TGT_NAME_MAX];
+    char initiator[TGT_NAME_MAX]; /* name or pattern with *: who may use this user; "" = anybody */
     uint8_t secret[TGT_SECRET_MAX];
     uint32_t secret_len;
     /* mutual: what the target answers when the initiator challenges it; mutual_name "" = mutual refused */

@@ -39,6 +39,13 @@ const char *conn_label(const struct tgt_conn *conn)
     return conn->login ? conn->login->key.initiator : NULL;
 }
 
+void conn_doom(struct tgt_conn *conn)
+{
+    conn->doomed = true;
+    if (conn->r)
+        conn->r->troubled = true;
+}
+
 bool conn_live(const struct tgt_conn *conn)
 {
     return conn->state != CONN_DEAD && conn->state != CONN_CLOSING && !conn->doomed;
@@ -62,7 +69,7 @@ int tgt_conn_new(struct tgt_reactor *r, const struct tgt_conn_info *info, struct
     conn->env = r->env;
     conn->info = *info;
     conn->state = CONN_LOGIN;
-    conn->stat_sn = 1; /* R7143-4.2.2.2-01: any start will do */
+    conn->stat_sn = 1; /* any start will do */
     list_init(&conn->session_node);
     list_init(&conn->kept);
     state_conn(r, &conn->rfc, CONN_EV_TRANSPORT);
@@ -106,7 +113,7 @@ static void rfc_end(struct tgt_conn *conn)
     if (conn->rfc == CONN_FREE || conn->rfc == CONN_CLEANUP_WAIT)
         return;
     state_conn(conn->r, &conn->rfc, clean ? CONN_EV_CLOSED : CONN_EV_LOST);
-    if (conn->rfc == CONN_CLEANUP_WAIT && session_level(conn->session) < 2) {
+    if (conn->rfc == CONN_CLEANUP_WAIT && !session_retains(conn->session)) {
         enum cleanup_state cleanup = CLEANUP_WAIT;
         state_cleanup(conn->r, &cleanup, CLEANUP_EV_TIMEOUT);
     }
@@ -124,8 +131,7 @@ static void conn_die(struct tgt_conn *conn, const char *reason)
     list_remove(&conn->send_node);
     list_remove(&conn->read_node);
     list_remove(&conn->place_event.node);
-    conn->close_event.event = (struct tgt_event){.kind = TGT_EVENT_CLOSE, .conn = conn, .reason = reason};
-    list_push_back(&r->events, &conn->close_event.node);
+    event_push(r, &conn->close_event, TGT_EVENT_CLOSE, conn, NULL, reason);
     login_free(conn);
     conn_text_free(conn);
     if (conn->session) {
@@ -209,7 +215,7 @@ bool conn_send(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data, ui
     bool dead = conn->state == CONN_DEAD || conn->doomed;
     if (dead ||
         tx_add(&conn->tx, bhs, NULL, 0, data, done_count) != 0) { /* R7143-11.2-02: no AHS in responses */
-        conn->doomed = true;
+        conn_doom(conn);
         if (data)
             slice_release(data);
         return false;
@@ -222,7 +228,7 @@ bool conn_send(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data, ui
 bool conn_send_status(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data, uint32_t *done_count)
 {
     if (session_level(conn->session) > 0 && !keep_status(conn, bhs, data)) {
-        conn->doomed = true;
+        conn_doom(conn);
         if (data)
             slice_release(data);
         return false;
@@ -237,7 +243,7 @@ bool conn_copy(struct tgt_conn *conn, const void *bytes, uint32_t len, struct sl
         return true;
     struct chunk *chunk = pool_get(conn->r->pool, len);
     if (!chunk) {
-        conn->doomed = true;
+        conn_doom(conn);
         return false;
     }
     memcpy(chunk->data, bytes, len);
@@ -275,6 +281,8 @@ void tgt_conn_sent(struct tgt_conn *conn, uint64_t len)
     if (conn->state == CONN_DEAD)
         return; /* the queue goes with the connection */
     tx_sent(&conn->tx, len);
+    if (conn->session)
+        session_touch(conn->session);
     conn_sweep(conn);
     conn_kick(conn);
     if (conn->state == CONN_PLACING)
@@ -396,13 +404,13 @@ static void on_pdu(struct tgt_conn *conn, struct framer_pdu *pdu)
     }
 }
 
-/* R7143-7.7-01: the whole session goes. */
+/* R7143-7.7-01: the whole session goes, and is told so: what we send is still in order. */
 static void conn_format_error(struct tgt_conn *conn, const char *reason)
 {
-    struct tgt_session *s = conn->session;
-    if (s && !s->closing)
-        session_close(s, reason);
-    conn_drop(conn, reason);
+    if (conn->session)
+        stop_gently(conn->session, reason); /* R7143-4.2.6-03 */
+    else
+        conn_drop(conn, reason);
 }
 
 /* A PDU that is longer than we allow: in login there is an answer, later it is a format error (R7143-7.7-01).
@@ -419,6 +427,8 @@ void conn_process(struct tgt_conn *conn)
 {
     struct framer_pdu *pdu;
     conn->stalled = false;
+    if (conn->session)
+        session_touch(conn->session);
     while (wants_input(conn)) {
         switch (framer_next(&conn->framer, &pdu)) {
         case FRAMER_NEED_MORE:
@@ -432,6 +442,7 @@ void conn_process(struct tgt_conn *conn)
             break;
         case FRAMER_NO_MEMORY:
             conn->stalled = true; /* tgt_run tries again */
+            conn->r->troubled = true;
             return;
         case FRAMER_HEADER_DIGEST:
             conn_drop(conn, "header digest error"); /* R7143-7.8-01 */

@@ -19,7 +19,7 @@
 #define TGT_OUTPUT_MAX          (4u * 1024 * 1024) /* bytes queued on a connection; beyond, its input waits */
 #define TGT_DATA_MAX            (32u * 1024 * 1024) /* bytes of data of started commands of a session */
 #define TGT_IMMEDIATE_MAX       16u   /* immediate commands in progress on a session (R7143-4.2.2.1-06) */
-#define TGT_HASH_SIZE           256u  /* buckets: a power of two */
+#define TGT_RETIRED_FEW         2u    /* of a session that has no memory for more */
 #define TGT_RETIRED_MAX         64u   /* ended tasks whose late data is still expected */
 #define TGT_R2T_MAX             4u    /* outstanding R2Ts per task; two bits of a target transfer tag */
 #define TGT_WINDOW_MAX          1024u /* commands */
@@ -74,9 +74,15 @@ enum reject_reason {
 /* One event waiting to be pulled. */
 struct tgt_event_slot {
     struct list_node node;
-    struct tgt_event event;
+    enum tgt_event_kind kind;
+    struct tgt_conn *conn;
+    const struct tgt_nexus_key *key; /* borrowed until pulled; may be NULL */
+    const char *reason;
     struct tgt_session *ended; /* SESSION_DOWN: freed when pulled */
 };
+/* Fills the slot and puts it on the reactor's list. */
+void event_push(struct tgt_reactor *r, struct tgt_event_slot *slot, enum tgt_event_kind kind,
+                struct tgt_conn *conn, const struct tgt_nexus_key *key, const char *reason);
 
 /* ---- recovery ---- */
 
@@ -252,7 +258,7 @@ struct tgt_task {
     struct scsi_task scsi;      /* first: the device server's view of us */
     struct list_node node;      /* session->tasks, or reactor->free_tasks */
     struct list_node wait_node; /* session->waiting or reactor->starved */
-    struct tgt_task *hash_next;
+    struct tgt_task *hash_next; /* reactor->hash */
     struct tgt_session *session;
     struct tgt_conn *conn; /* allegiance; NULL once the connection is gone */
     struct tgt_lost *lost; /* which one it was, while the task waits for reassignment (level 2) */
@@ -360,7 +366,8 @@ struct tgt_tmf {
 };
 
 struct tgt_session {
-    struct list_node node; /* reactor->sessions, ascending id; or reactor->dead */
+    struct list_node node;     /* reactor->sessions, ascending id; or reactor->dead */
+    struct list_node run_node; /* reactor->to_run */
     struct tgt_reactor *r;
     uint64_t id;
     struct tgt_config *config;       /* reference */
@@ -373,6 +380,9 @@ struct tgt_session {
     const char *reason;
     struct key_params params;
     char auth[16];
+    char *alias;                      /* the initiator's; owned, NULL: none */
+    char *ports;                      /* owned: the names in nexus */
+    char user[CHAP_NAME_LEN_MAX + 1]; /* who authenticated the first connection; "": nobody */
     struct list_node conns;
     uint32_t conn_count;
     struct list_node lost; /* struct tgt_lost */
@@ -384,17 +394,19 @@ struct tgt_session {
     uint32_t active, immediate_active, tmf_count; /* commands in progress */
     struct list_node held;
     uint32_t held_count;
-    struct tgt_task *hash[TGT_HASH_SIZE];
     struct list_node tasks, waiting, tmfs;
-    uint64_t data_started; /* bytes of data of started commands */
-    struct retired retired[TGT_RETIRED_MAX];
+    uint64_t data_started;   /* bytes of data of started commands */
+    struct retired *retired; /* retired_count of them: `few`, or owned and made with the first write */
+    struct retired few[TGT_RETIRED_FEW];
+    uint32_t retired_count;
     uint32_t retired_next;
     uint64_t commands, read_bytes, write_bytes, created_ns;
     struct tgt_event_slot up_event, down_event;
     struct fence fence;
-    uint64_t stop_ns; /* stopping: when patience with the logout ends */
-    bool gentle;      /* it closes, but what is queued goes out first */
-    bool luns_told;   /* of this configuration, by an asynchronous message */
+    uint64_t stop_ns;   /* stopping: when patience with the logout ends */
+    uint64_t remind_ns; /* stopping: when who is still there is asked again; UINT64_MAX: was asked */
+    bool gentle;        /* it closes, but what is queued goes out first */
+    bool luns_told;     /* of this configuration, by an asynchronous message */
 };
 
 /* ---- conn.c ---- */
@@ -406,6 +418,7 @@ void conn_close_after_flush(struct tgt_conn *conn, const char *reason);
 /* Ends it now: the session learns of it, the host is told. */
 void conn_drop(struct tgt_conn *conn, const char *reason);
 void conn_kick(struct tgt_conn *conn);   /* there may be something to send */
+void conn_doom(struct tgt_conn *conn);   /* for want of memory: the next tgt_run drops it */
 void conn_resume(struct tgt_conn *conn); /* wants input again */
 void conn_set_deadline(struct tgt_conn *conn, uint64_t when_ns);
 bool conn_live(const struct tgt_conn *conn); /* responses still reach the peer */
@@ -427,6 +440,11 @@ void conn_text_free(struct tgt_conn *conn);
 static inline uint32_t session_level(const struct tgt_session *s)
 {
     return !s || s->discovery ? 0 : s->params.error_recovery_level; /* R7143-7.4.1-02 */
+}
+/* Do tasks outlive their connection? Not when they would be kept for no time. */
+static inline bool session_retains(const struct tgt_session *s)
+{
+    return session_level(s) == 2 && s->params.default_time2retain > 0; /* R7143-13.16-02 */
 }
 void keep_fini(struct tgt_reactor *r);
 /* Keeps a copy of a response that is about to go out; borrowed data is copied into *data, too. False: no
@@ -506,7 +524,15 @@ struct tgt_conn *session_conn(struct tgt_session *s, uint16_t cid);
 void session_close(struct tgt_session *s, const char *reason);
 /* Frees what can be freed; called whenever a task or connection of it ended. */
 void session_check_end(struct tgt_session *s);
+/* Something has happened that session_run may have to act upon: the next tgt_run calls it. Idle sessions cost
+ * nothing. */
+static inline void session_touch(struct tgt_session *s)
+{
+    if (!list_linked(&s->run_node) && s->config) /* without one it is over */
+        list_push_back(&s->r->to_run, &s->run_node);
+}
 void session_run(struct tgt_session *s);
+bool session_waits(const struct tgt_session *s); /* to be run in every turn */
 void session_tick(struct tgt_session *s, uint64_t now_ns);
 uint64_t session_deadline(const struct tgt_session *s); /* UINT64_MAX: none */
 void session_config_changed(struct tgt_session *s, struct tgt_config *config);
@@ -531,13 +557,17 @@ void command_dropped(struct tgt_session *s, const uint8_t *bhs);
 void command_execute(struct tgt_conn *conn, const uint8_t *bhs, const uint8_t *ahs, uint32_t ahs_len,
                      struct slice *data, struct held_pdu *held);
 
+/* ---- instant.c ---- */
+/* True: a SCSI command that has been carried out and answered at once. False: nothing has happened. */
+bool instant_command(struct tgt_conn *conn, const struct framer_pdu *pdu);
+
 /* ---- iscsi_task.c ---- */
 struct tgt_task *iscsi_task_new(struct tgt_session *s, struct tgt_conn *conn,
                                 uint32_t itt);                               /* NULL: no memory */
 struct tgt_task *iscsi_task_find(const struct tgt_session *s, uint32_t itt); /* one that is not over */
 /* Starts it, or queues it behind the session's data budget. */
 void iscsi_task_submit(struct tgt_task *task);
-void iscsi_task_start_waiting(struct tgt_session *s, bool all);
+void iscsi_task_start_waiting(struct tgt_session *s);
 void iscsi_task_events(struct tgt_reactor *r);
 /* The transport's own verdict: the command will end CHECK CONDITION, ABORTED COMMAND, with this code. */
 void iscsi_task_fail(struct tgt_task *task, uint8_t asc, uint8_t ascq);
@@ -551,6 +581,9 @@ void iscsi_task_uncount(struct tgt_task *task);
 void iscsi_task_check_free(struct tgt_task *task);
 void iscsi_task_orphan(struct tgt_task *task); /* its connection is gone */
 bool retired_match(struct tgt_session *s, uint32_t itt, uint32_t ttt, bool final);
+/* Room to remember tags of tasks that end early: before the first data-out is asked for. Without memory there
+ * is little of it. */
+void retired_ready(struct tgt_session *s);
 void retired_add(struct tgt_session *s, uint32_t itt, uint32_t ttt);
 /* The task termination of this LUN is acknowledged: no more data comes on the connection for what it ended.
  */
@@ -598,6 +631,8 @@ void text_request(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data)
 int discovery_answer(struct tgt_conn *conn, const char *what, char **buf, size_t *cap, size_t *used);
 void task_mgmt_request(struct tgt_conn *conn, const uint8_t *bhs);
 void task_mgmt_run(struct tgt_session *s);
+bool task_mgmt_holds(const struct tgt_task *task);     /* it may not start yet */
+bool task_mgmt_overtaken(const struct tgt_task *task); /* aborted, although it came after the function */
 void task_mgmt_done(struct tgt_reactor *r);
 void task_mgmt_orphan(struct tgt_session *s, const struct tgt_conn *conn); /* conn NULL: all */
 void logout_request(struct tgt_conn *conn, const uint8_t *bhs);
@@ -608,6 +643,8 @@ uint64_t nop_deadline(const struct tgt_conn *conn);
 void nop_announce(struct tgt_conn *conn); /* carries the window when nothing else does */
 void reject_send(struct tgt_conn *conn, const uint8_t *bhs, const uint8_t *ahs, uint32_t ahs_len,
                  enum reject_reason reason, const char *why);
+/* Protocol Error for a Data/R2T SNACK: with the number that the task would send next. */
+void reject_data_snack(struct tgt_conn *conn, const uint8_t *bhs, const char *why, uint32_t next_sn);
 void stop_session(struct tgt_session *s);
 void stop_run(struct tgt_session *s);
 uint64_t stop_deadline(const struct tgt_session *s); /* UINT64_MAX: none */

@@ -164,7 +164,7 @@ static void ask_one(struct tgt_task *task, struct out_slot *slot)
         .open = true, .offset = slot->offset + slot->asked, .len = len, .slot = task->filling};
     r2t_name(task, r2t);
     slot->asked += len;
-    task->asked += len; /* R7143-11.8-10: contiguous, without overlap */
+    task->asked += len; /* R7143-11.8-10, R7143-11.7.6-03: contiguous, without overlap */
     task->r2t_open++;
     r2t_send(task, r2t);
     data_out_watch(task);
@@ -275,7 +275,7 @@ void data_out_resume(struct tgt_task *task)
         return;
     }
     uint64_t from = 0;
-    do { /* in order of offset: R7143-11.7.6-03 */
+    do { /* in order of offset */
         next = NULL;
         for (uint32_t i = 0; i < TGT_R2T_MAX; i++) {
             struct out_r2t *r2t = &task->r2ts[i];

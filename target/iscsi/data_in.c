@@ -56,12 +56,12 @@ static void ask_acknowledgement(struct tgt_task *task, struct pdu_data_in *pdu)
     pdu->lun = task->scsi.lun;
 }
 
-/* The piece's bytes. At level 1 and above, and under a digest, they may not change any more: a view of memory
- * that is nobody's chunk is copied. */
+/* The piece's bytes. At level 1 and above they are kept beyond the span's life: a view of memory that is
+ * nobody's chunk is copied. */
 static bool piece(struct tgt_task *task, const struct scsi_span *span, uint32_t at, uint32_t len,
                   struct slice *out)
 {
-    if (!span->data.chunk && (session_level(task->session) > 0 || task->conn->tx.data_digest))
+    if (!span->data.chunk && session_level(task->session) > 0)
         return conn_copy(task->conn, span->data.ptr + at, len, out);
     *out = slice_sub(&span->data, at, len);
     return true;
@@ -82,10 +82,10 @@ static void send_piece(struct tgt_task *task, struct scsi_span *span, uint32_t a
         return;
     }
     pdu_data_in_init(&pdu);
-    task->burst_left -= len;
-    pdu.final = last || task->burst_left == 0; /* R7143-11.7.3-03: status implies last */
+    uint32_t burst_left = task->burst_left - len;
+    pdu.final = last || burst_left == 0; /* R7143-11.7.3-03: status implies last */
     if (pdu.final)
-        task->burst_left = s->params.max_burst_length;
+        burst_left = s->params.max_burst_length;
     pdu.itt = task->itt;
     pdu.ttt = PDU_TAG_RESERVED;
     if (pdu.final && !last && keeps)
@@ -103,6 +103,7 @@ static void send_piece(struct tgt_task *task, struct scsi_span *span, uint32_t a
     }
     if (keeps && pdu.final)
         keep_burst_over(task);
+    task->burst_left = burst_left;
     task->data_sn++;
     task->in_count++;
     conn_send(conn, bhs, &data, &span->unsent);
@@ -183,16 +184,43 @@ bool data_in_drain(struct tgt_task *task)
     return (list_empty(&task->scsi.in_spans) && push(task, false)) || !may_send(task);
 }
 
+/* A piece was lost for want of memory: nothing may follow the gap but the end of the sequence. */
+static void end_short(struct tgt_task *task)
+{
+    struct tgt_session *s = task->session;
+    uint8_t bhs[PDU_BHS_LEN];
+    struct pdu_data_in pdu;
+    if (task->in_count == 0 || task->burst_left == s->params.max_burst_length || !conn_live(task->conn))
+        return;
+    pdu_data_in_init(&pdu);
+    pdu.final = 1; /* R7143-11.7.1-02 */
+    pdu.itt = task->itt;
+    pdu.ttt = PDU_TAG_RESERVED;
+    pdu.data_sn = task->data_sn++;
+    pdu.buffer_offset = (uint32_t)task->sent_in;
+    session_numbers(s, &pdu.exp_cmd_sn, &pdu.max_cmd_sn);
+    pdu_data_in_encode(&pdu, bhs);
+    task->burst_left = s->params.max_burst_length;
+    task->in_count++;
+    conn_send(task->conn, bhs, NULL, NULL);
+}
+
 bool data_in_finish(struct tgt_task *task, bool with_status)
 {
     struct scsi_span *span = task->held;
+    task->held = NULL;
+    if (task->failed && (!span || span->offset + task->held_at != task->sent_in)) {
+        end_short(task);
+        return false;
+    }
     if (!span)
         return false;
-    task->held = NULL;
     if (!conn_live(task->conn) || !keep_room(task))
         return false;
     uint32_t most = piece_max(task); /* less than what is held only when the command has failed */
     send_piece(task, span, task->held_at, task->held_len < most ? task->held_len : most, true, with_status);
+    if (task->failed) /* perhaps for want of memory just now */
+        end_short(task);
     return true;
 }
 

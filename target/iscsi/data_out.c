@@ -154,7 +154,7 @@ static void judge(struct tgt_conn *conn, const struct pdu_data_out *pdu, uint32_
 {
     *j = (struct out_judgement){.verdict = OUT_UNKNOWN};
     if (conn->session->discovery)
-        j->why = "Data-Out in a discovery session"; /* R7143-4.3-02 */
+        j->why = "Data-Out in a discovery session";
     else if (pdu->ttt == PDU_TAG_RESERVED)
         judge_unsolicited(conn, pdu, len, j);
     else
@@ -232,7 +232,7 @@ static void lose(struct tgt_conn *conn, struct out_judgement *j)
         data_out_ready(task);
 }
 
-/* Unsolicited data that comes before its command's turn (several connections, or a gap). R7143-4.2.2.1-07 */
+/* Unsolicited data that comes before its command's turn (several connections, or a gap). */
 static void early(struct held_pdu *held, const struct pdu_data_out *pdu, const struct framer_pdu *got)
 {
     bool good = !held->first_lost && held->first.chunk && !got->data_digest_bad && !got->skipped &&

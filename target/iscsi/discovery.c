@@ -40,7 +40,7 @@ static void add_target(const struct tgt_conn *conn, const struct tgt_config *con
                        const struct tgt_target *target, struct text_writer *w)
 {
     char address[400];
-    text_add(w, "TargetName", target->name);
+    text_add(w, "TargetName", target->name); /* R7143-C-12 */
     for (uint32_t i = 0; i < config->portal_count; i++)
         if (portal_text(conn, &config->portals[i], address, sizeof address))
             text_add(w, "TargetAddress", address);

@@ -7,12 +7,43 @@
 
 /* ---- objects ---- */
 
+static uint32_t bucket_of(const struct tgt_reactor *r, const struct tgt_session *s, uint32_t itt)
+{
+    uint32_t mixed = (itt ^ (uint32_t)s->id * 0x9e3779b1u) * 0x85ebca6bu;
+    return (mixed ^ mixed >> 15) & r->hash_mask;
+}
+
+/* Twice as many buckets as tasks, and every task in its new one. */
+static bool hash_grow(struct tgt_reactor *r, uint32_t tasks)
+{
+    uint32_t size = 64;
+    while (size < tasks * 2)
+        size *= 2;
+    struct tgt_task **hash = env_alloc(r->env, size * sizeof(struct tgt_task *));
+    if (!hash)
+        return false;
+    struct tgt_task **old = r->hash;
+    uint32_t old_size = old ? r->hash_mask + 1 : 0;
+    r->hash = hash;
+    r->hash_mask = size - 1;
+    for (uint32_t i = 0; i < old_size; i++) {
+        for (struct tgt_task *task = old[i], *next; task; task = next) {
+            next = task->hash_next;
+            struct tgt_task **head = &hash[bucket_of(r, task->session, task->itt)];
+            task->hash_next = *head;
+            *head = task;
+        }
+    }
+    env_free(r->env, old);
+    return true;
+}
+
 static bool table_grow(struct tgt_reactor *r)
 {
     uint32_t cap = r->task_cap ? r->task_cap * 2 : 64;
     if (cap > 0xffff) /* sixteen bits of a target transfer tag; the last value keeps tags off 0xffffffff */
         cap = 0xffff;
-    if (cap == r->task_cap)
+    if (cap == r->task_cap || !hash_grow(r, cap))
         return false;
     struct tgt_task **tasks = env_alloc(r->env, cap * sizeof(struct tgt_task *));
     if (!tasks)
@@ -41,23 +72,28 @@ static struct tgt_task *task_get(struct tgt_reactor *r)
     return task;
 }
 
-static struct tgt_task **bucket(struct tgt_session *s, uint32_t itt)
+static struct tgt_task **bucket(const struct tgt_session *s, uint32_t itt)
 {
-    return &s->hash[(itt ^ itt >> 8 ^ itt >> 16) & (TGT_HASH_SIZE - 1)];
+    return &s->r->hash[bucket_of(s->r, s, itt)];
+}
+
+static struct tgt_task *first_of(const struct tgt_session *s, uint32_t itt)
+{
+    return s->r->hash ? *bucket(s, itt) : NULL;
 }
 
 struct tgt_task *iscsi_task_find(const struct tgt_session *s, uint32_t itt)
 {
-    struct tgt_task *task = s->hash[(itt ^ itt >> 8 ^ itt >> 16) & (TGT_HASH_SIZE - 1)];
-    while (task && (task->itt != itt || task->phase == TASK_DRAINING))
+    struct tgt_task *task = first_of(s, itt);
+    while (task && (task->itt != itt || task->session != s || task->phase == TASK_DRAINING))
         task = task->hash_next;
     return task;
 }
 
 struct tgt_task *keep_find(const struct tgt_session *s, uint32_t itt)
 {
-    struct tgt_task *task = s->hash[(itt ^ itt >> 8 ^ itt >> 16) & (TGT_HASH_SIZE - 1)];
-    while (task && (task->itt != itt || !task->answer))
+    struct tgt_task *task = first_of(s, itt);
+    while (task && (task->itt != itt || task->session != s || !task->answer))
         task = task->hash_next;
     return task;
 }
@@ -96,15 +132,29 @@ static void hash_remove(struct tgt_task *task)
 
 /* ---- late data ---- */
 
+void retired_ready(struct tgt_session *s)
+{
+    if (s->retired_count == TGT_RETIRED_MAX)
+        return;
+    struct retired *more = env_alloc(s->r->env, TGT_RETIRED_MAX * sizeof *more);
+    if (!more)
+        return;
+    memcpy(more, s->few, sizeof s->few);
+    s->retired = more;
+    s->retired_count = TGT_RETIRED_MAX;
+    s->retired_next = TGT_RETIRED_FEW;
+}
+
 void retired_add(struct tgt_session *s, uint32_t itt, uint32_t ttt)
 {
+    retired_ready(s);
     s->retired[s->retired_next] = (struct retired){.itt = itt, .ttt = ttt, .used = true};
-    s->retired_next = (s->retired_next + 1) % TGT_RETIRED_MAX;
+    s->retired_next = (s->retired_next + 1) % s->retired_count;
 }
 
 bool retired_match(struct tgt_session *s, uint32_t itt, uint32_t ttt, bool final)
 {
-    for (uint32_t i = 0; i < TGT_RETIRED_MAX; i++) {
+    for (uint32_t i = 0; i < s->retired_count; i++) {
         struct retired *old = &s->retired[i];
         if (old->used && old->itt == itt && old->ttt == ttt) {
             old->used = !final;
@@ -117,7 +167,7 @@ bool retired_match(struct tgt_session *s, uint32_t itt, uint32_t ttt, bool final
 /* R7143-4.2.3.4-17 */
 void retired_release(const struct tgt_conn *conn, uint64_t lun)
 {
-    for (uint32_t i = 0; i < TGT_RETIRED_MAX; i++) {
+    for (uint32_t i = 0; i < conn->session->retired_count; i++) {
         struct retired *old = &conn->session->retired[i];
         if (old->used && old->told == conn && old->lun == lun)
             old->used = false;
@@ -128,6 +178,7 @@ void retired_release(const struct tgt_conn *conn, uint64_t lun)
 static void retire_tag(struct tgt_task *task, uint32_t ttt)
 {
     struct tgt_session *s = task->session;
+    retired_ready(s);
     struct retired *slot = &s->retired[s->retired_next];
     retired_add(s, task->itt, ttt);
     slot->told = task->termination_told ? task->conn : NULL;
@@ -159,7 +210,8 @@ static void task_start(struct tgt_task *task)
     scsi_task_start(&s->r->scsi, &task->scsi);
 }
 
-/* One session may not take all buffers: beyond its share, commands wait for earlier ones, in order. */
+/* One session may not take all buffers: beyond its share, commands wait for earlier ones, in order. So do
+ * those that came after a function that has not begun to abort what came before it. */
 static bool fits(const struct tgt_session *s, const struct tgt_task *task)
 {
     uint64_t most = pool_limit(s->r->pool) / 4;
@@ -171,17 +223,17 @@ static bool fits(const struct tgt_session *s, const struct tgt_task *task)
 void iscsi_task_submit(struct tgt_task *task)
 {
     struct tgt_session *s = task->session;
-    if (fits(s, task) && list_empty(&s->waiting))
+    if (fits(s, task) && list_empty(&s->waiting) && !task_mgmt_holds(task))
         task_start(task);
     else
         list_push_back(&s->waiting, &task->wait_node);
 }
 
-void iscsi_task_start_waiting(struct tgt_session *s, bool all)
+void iscsi_task_start_waiting(struct tgt_session *s)
 {
     struct tgt_task *task;
     while ((task = list_first(&s->waiting, struct tgt_task, wait_node)) != NULL) {
-        if (!all && !fits(s, task))
+        if (!fits(s, task) || task_mgmt_holds(task))
             return;
         list_remove(&task->wait_node);
         task_start(task);
@@ -195,6 +247,7 @@ void iscsi_task_uncount(struct tgt_task *task)
     if (!task->counted)
         return;
     task->counted = false;
+    session_touch(task->session);
     if (task->immediate)
         task->session->immediate_active--;
     else
@@ -325,7 +378,7 @@ static void on_aborted(struct tgt_task *task)
 {
     if (!task->failed) {
         task->aborted = true;
-        task->silent |= !task->scsi.respond_aborted;
+        task->silent |= !task->scsi.respond_aborted && !task_mgmt_overtaken(task);
         if (!task->silent) /* R7143-4.2.3.5-01 */
             async_task_aborted(task);
     }
@@ -338,6 +391,7 @@ static void on_aborted(struct tgt_task *task)
 
 static void on_ready(struct tgt_task *task, uint32_t bits)
 {
+    session_touch(task->session);
     if (bits & SCSI_READY_ABORTED) {
         on_aborted(task);
         return;

@@ -321,6 +321,10 @@ bool keep_recut(struct tgt_task *task, uint32_t first_sn)
         put_field(kept->bhs, "data_sn", kept->sn);
     }
     task->data_sn = first_sn + after;
+    /* An R2T that is out keeps its tag. Its number is Data-In's now: nobody can ask for it by number any
+     * more, and if it was lost, the next one asks for its data (data_out_tick). */
+    for (uint32_t i = 0; i < TGT_R2T_MAX; i++)
+        task->r2ts[i].r2t_sn = first_sn - 1;
     task->in_count += after - before;
     return true;
 }

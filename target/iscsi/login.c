@@ -86,14 +86,14 @@ void login_send(struct tgt_conn *conn, uint16_t status, bool transit, bool more,
     rsp.more = more; /* R7143-11.13.7-01: never with transit, see login_answer */
     rsp.csg = login->now.csg;
     rsp.nsg = transit ? login->now.nsg : 0; /* R7143-6.3-14, R7143-11.12.3-02 */
-    rsp.version_max = 0;                    /* R7143-11.13.1-01, R7143-11.13.2-01, R7143-11.13.2-03 */
-    rsp.version_active = 0;
+    rsp.version_max = 0;                    /* R7143-11.13.1-01 */
+    rsp.version_active = 0;                 /* R7143-11.13.2-01, R7143-11.13.2-03 */
     memcpy(rsp.isid, login->now.isid, sizeof rsp.isid);
     /* R7143-11.13.3-01: a new TSIH goes out with the very last response; R7143-11.13.3-02 until then an echo
      */
     rsp.tsih = conn->session && transit ? conn->session->key.tsih : login->now.tsih;
     rsp.itt = login->now.itt;
-    rsp.stat_sn = conn->stat_sn++; /* R7143-11.13.4-01 */
+    rsp.stat_sn = conn->stat_sn++; /* R7143-11.13.4-01, R7143-4.2.2.2-01 */
     login_window(conn, &rsp);
     rsp.status_class = (uint8_t)(status >> 8);
     rsp.status_detail = (uint8_t)status;
@@ -296,6 +296,10 @@ static void negotiate(struct tgt_conn *conn)
     }
     if (!authenticate(conn, chap_keys))
         return;
+    /* R7143-6.3.2-07, R7143-12.1-03: who stays in the stage and offers nothing is told what we want */
+    login->neg.config.propose_auth = login->need_auth && !login->now.transit;
+    if (login->stage == 0 && login->neg.config.propose_auth)
+        key_offer_security(&login->neg, &login->writer);
     if (login->stage == 1)
         key_offer_operational(&login->neg, &login->writer);
     if (login->writer.overflow) {
@@ -408,7 +412,7 @@ void login_pdu(struct tgt_conn *conn, struct framer_pdu *pdu)
         return;
     }
     if (login->answering) {
-        /* A long answer is on its way: the initiator may only ask for the rest (R7143-6.2-03) */
+        /* A long answer is on its way: the initiator may only ask for the rest */
         if (pdu->data_len || login->now.more)
             login_fail(conn, LOGIN_INITIATOR_ERROR, "text", "the previous answer has not been fetched");
         else

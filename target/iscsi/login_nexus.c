@@ -44,6 +44,9 @@ static bool find_user(void *ctx, const char *name, struct chap_user *out)
         const struct tgt_user *user = &users[i];
         if (strcmp(user->name, name) != 0)
             continue;
+        /* To others it is as unknown as one that there is not: R7143-9.2-10, R7143-9.2-12 */
+        if (user->initiator[0] && !name_match(user->initiator, login->key.initiator))
+            continue;
         out->in = (struct chap_secret){user->name, user->secret, user->secret_len};
         out->out = (struct chap_secret){user->mutual_name, user->mutual_secret, user->mutual_secret_len};
         return true;
@@ -61,7 +64,7 @@ static void bound_config(struct key_config *config)
         config->error_recovery_level = 2;
     config->data_pdu_in_order = true;
     config->data_sequence_in_order = true;
-    if (config->iscsi_protocol_level > 2) /* R7144-4.1-01 */
+    if (config->iscsi_protocol_level > 2)
         config->iscsi_protocol_level = 2;
     if (config->first_burst_length > SCSI_SPAN_LEN)
         config->first_burst_length = SCSI_SPAN_LEN;
@@ -97,6 +100,14 @@ static void start_negotiation(struct tgt_conn *conn, const struct tgt_session *j
     }
 }
 
+/* At level 2 one connection more than was agreed may come: an initiator that recovers knows of a failure that
+ * we may not have noticed, and removes the old connection from the new one. */
+static bool is_full(const struct tgt_session *s)
+{
+    uint32_t most = s->params.max_connections + (session_level(s) == 2); /* R7143-4.2.1-03 */
+    return s->conn_count >= most;
+}
+
 /* TSIH other than zero: the session must exist, and take the connection. */
 static bool identify_session(struct tgt_conn *conn, struct tgt_session **out)
 {
@@ -118,7 +129,7 @@ static bool identify_session(struct tgt_conn *conn, struct tgt_session **out)
         login_fail(conn, LOGIN_NO_SESSION, "TSIH", "no such session"); /* R7143-6.3.1-01, R7143-6.3.1-06 */
         return false;
     }
-    if (!session_conn(s, conn->cid) && s->conn_count >= s->params.max_connections) {
+    if (!session_conn(s, conn->cid) && is_full(s)) {
         login_fail(conn, LOGIN_TOO_MANY, "CID", "the session has all its connections"); /* R7143-11.13.5-09 */
         return false;
     }
@@ -229,6 +240,12 @@ static void wait_for(struct tgt_conn *conn, struct tgt_session *s)
     conn_set_state(conn, CONN_WAIT_OLD);
 }
 
+/* Who has proved to be who: "" without authentication. */
+static const char *user_of(const struct tgt_login *login)
+{
+    return login->chap_on && login->authenticated ? login->chap.name : "";
+}
+
 /* Connection reinstatement: the old connection's tasks end before the new one takes its place. */
 static bool settle_join(struct tgt_conn *conn)
 {
@@ -241,15 +258,19 @@ static bool settle_join(struct tgt_conn *conn)
         return false;
     }
     login->old = s;
+    if (strcmp(s->user, user_of(login)) != 0) { /* R7143-9.2-13, R7143-9.2-14, R7143-9.2-15 */
+        login_fail(conn, LOGIN_AUTH_FAILURE, "AuthMethod", "the session belongs to another user");
+        return false;
+    }
     struct tgt_conn *old = session_conn(s, conn->cid);
-    if (!old && s->conn_count >= s->params.max_connections) { /* others were quicker */
+    if (!old && is_full(s)) { /* others were quicker */
         login_fail(conn, LOGIN_TOO_MANY, "CID", "the session has all its connections");
         return false;
     }
     if (!old)
         return true;
-    old->clean = session_level(s) < 2; /* R7143-11.14-10, R7143-8.1.2-09 */
-    wait_for(conn, s);                 /* before the drop: the session then knows that it is not over */
+    old->clean = !session_retains(s); /* R7143-11.14-10, R7143-8.1.2-09 */
+    wait_for(conn, s);                /* before the drop: the session then knows that it is not over */
     old->end_known = true;
     conn_drop(old, "connection reinstated"); /* R7143-6.3.4-02, R7143-11.12.7-03, R7143-6.3.4-05 */
     return false;
@@ -264,13 +285,19 @@ bool login_settle(struct tgt_conn *conn)
     if (!old)
         return true;
     /* R7143-6.3.1-03, R7143-6.3.5-02: only now, after authentication, does the old session end */
-    wait_for(conn, old);
+    if (!MUTANT(old_session_lives))
+        wait_for(conn, old);
     session_close(old, "session reinstated");
-    if (MUTANT(old_session_lives)) {
-        login->old = NULL;
-        return true;
-    }
-    return false;
+    return MUTANT(old_session_lives);
+}
+
+/* For the list of sessions only: without memory there is none. */
+static void keep_alias(struct tgt_session *s, const char *alias)
+{
+    size_t len = strlen(alias);
+    s->alias = len ? env_alloc(s->r->env, len + 1) : NULL;
+    if (s->alias)
+        memcpy(s->alias, alias, len);
 }
 
 int login_enter(struct tgt_conn *conn)
@@ -283,10 +310,14 @@ int login_enter(struct tgt_conn *conn)
             return err;
     }
     conn->params = login->neg.params;
-    if (!login->join)
-        s->params = login->neg.params;                                 /* R7143-6.3.3-06 */
-    s->nexus.protocol_level = (uint8_t)s->params.iscsi_protocol_level; /* R7144-5.1.1-02, R7144-5.2.1-01 */
+    if (!login->join) {
+        s->params = login->neg.params;
+        keep_alias(s, login->neg.texts.initiator_alias);
+        memcpy(s->user, user_of(login), strlen(user_of(login)) + 1);
+    }
+    s->nexus.protocol_level = (uint8_t)s->params.iscsi_protocol_level; /* R7144-5.2.1-01 */
     s->nexus.wants_events = true;
+    s->nexus.takes_loans = session_level(s) == 0; /* above, data-in is kept beyond the loan */
     const char *auth = !login->chap_on || !login->authenticated ? "None"
                        : login->chap.mutual                     ? "CHAP mutual"
                                                                 : "CHAP";

@@ -25,7 +25,7 @@ static void respond(struct tgt_conn *conn, uint32_t itt, enum logout_response re
 }
 
 /* R7143-11.14-03, R7143-7.6-01: all that is pending within the scope ends, without answers. Of a removal for
- * recovery nothing does but what was not acknowledged (R7143-11.14-04). */
+ * recovery nothing does but what was not acknowledged. */
 static void abort_scope(struct tgt_session *s, const struct tgt_conn *conn, bool recovery)
 {
     sequence_drop_all(s, conn); /* R7143-11.14-09 */
@@ -135,6 +135,10 @@ static void close_others(struct tgt_session *s, const struct tgt_conn *conn)
 static bool leave_tasks(struct tgt_conn *conn)
 {
     struct tgt_session *s = conn->session;
+    if (!session_retains(s)) { /* removed for recovery, but nothing is kept for it */
+        abort_scope(s, conn, false);
+        return true;
+    }
     if (!lost_begin(s, conn))
         return false;
     keep_conn_end(conn);

@@ -1,7 +1,9 @@
 /* Connections that failed at recovery level 2 (RFC 7143 7.1.4.3, 8.2): their tasks go on in the store and
  * wait, first for a recovery logout, explicit or implied by a login with the same CID, then for TASK
  * REASSIGN. What waits in vain for Time2Wait and Time2Retain ends silently; a session that has nothing left
- * ends with it. */
+ * ends with it. Who comes before Time2Wait is over is let in: the wait is the initiator's (7.5), it begins
+ * when the initiator notices the failure, and that may be long before we do, or even without our noticing at
+ * all. */
 #include <assert.h>
 
 #include "target/iscsi/conn_internal.h"

@@ -12,9 +12,7 @@ void place_ask(struct tgt_conn *conn)
         return;
     conn->place_told = true;
     conn->login->key.group = conn->info.group;
-    conn->place_event.event =
-        (struct tgt_event){.kind = TGT_EVENT_PLACE, .conn = conn, .key = conn->login->key, .reason = NULL};
-    list_push_back(&conn->r->events, &conn->place_event.node);
+    event_push(conn->r, &conn->place_event, TGT_EVENT_PLACE, conn, &conn->login->key, NULL);
 }
 
 static void proceed(struct tgt_conn *conn)
@@ -58,6 +56,7 @@ void tgt_conn_adopt(struct tgt_reactor *r, struct tgt_conn *conn)
 {
     bool ok = conn->carry != NULL;
     conn->r = r;
+    r->troubled |= conn->doomed || conn->stalled;
     conn->env = r->env;
     list_push_back(&r->conns, &conn->node);
     tx_move(&conn->tx, &r->tx_pool);

@@ -18,6 +18,7 @@ int tgt_reactor_init(struct tgt_reactor *r, const struct env *env, struct pool *
     list_init(&r->events);
     list_init(&r->free_tasks);
     list_init(&r->free_kept);
+    list_init(&r->to_run);
     list_init(&r->starved);
     list_init(&r->dead);
     r->deadline_ns = UINT64_MAX;
@@ -34,6 +35,7 @@ void tgt_reactor_fini(struct tgt_reactor *r)
     for (uint32_t i = 0; i < r->task_count; i++)
         env_free(r->env, r->tasks[i]);
     env_free(r->env, r->tasks);
+    env_free(r->env, r->hash);
     keep_fini(r);
     scsi_reactor_fini(&r->scsi);
     tx_pool_fini(&r->tx_pool);
@@ -67,16 +69,32 @@ bool tgt_reactor_config_adopted(const struct tgt_reactor *r)
     return true;
 }
 
+void event_push(struct tgt_reactor *r, struct tgt_event_slot *slot, enum tgt_event_kind kind,
+                struct tgt_conn *conn, const struct tgt_nexus_key *key, const char *reason)
+{
+    slot->kind = kind;
+    slot->conn = conn;
+    slot->key = key;
+    slot->reason = reason;
+    list_push_back(&r->events, &slot->node);
+}
+
 bool tgt_next_event(struct tgt_reactor *r, struct tgt_event *out)
 {
     struct list_node *node = list_pop_front(&r->events);
     if (!node)
         return false;
     struct tgt_event_slot *slot = list_entry(node, struct tgt_event_slot, node);
-    *out = slot->event;
+    *out = (struct tgt_event){.kind = slot->kind, .conn = slot->conn, .reason = slot->reason};
+    if (slot->key)
+        out->key = *slot->key;
     if (slot->ended) { /* nobody else knows the session any more */
         struct tgt_session *s = slot->ended;
         list_remove(&s->node);
+        env_free(r->env, s->alias);
+        env_free(r->env, s->ports);
+        if (s->retired != s->few)
+            env_free(r->env, s->retired);
         env_free(r->env, s);
     }
     return true;
@@ -134,12 +152,24 @@ static void pump(struct tgt_reactor *r)
     task_mgmt_done(r);
 }
 
-void tgt_run(struct tgt_reactor *r)
+/* Only those that may have something to do: thousands of idle ones are not looked at. */
+static void run_sessions(struct tgt_reactor *r)
 {
-    pump(r);
-    if (!list_empty(&r->starved))
-        feed_starved(r);
-    list_for_each_safe(it, &r->sessions) session_run(list_entry(it, struct tgt_session, node));
+    struct list_node now, *node;
+    list_init(&now);
+    list_splice_back(&now, &r->to_run);
+    while ((node = list_pop_front(&now)) != NULL) {
+        struct tgt_session *s = list_entry(node, struct tgt_session, run_node);
+        session_run(s);
+        if (session_waits(s))
+            session_touch(s);
+    }
+}
+
+/* Those that memory was short for: dropped, or tried again. */
+static void help_conns(struct tgt_reactor *r)
+{
+    r->troubled = false;
     list_for_each(it, &r->conns)
     {
         struct tgt_conn *conn = list_entry(it, struct tgt_conn, node);
@@ -148,6 +178,16 @@ void tgt_run(struct tgt_reactor *r)
         else if (conn->stalled)
             conn_process(conn);
     }
+}
+
+void tgt_run(struct tgt_reactor *r)
+{
+    pump(r);
+    if (!list_empty(&r->starved))
+        feed_starved(r);
+    run_sessions(r);
+    if (r->troubled)
+        help_conns(r);
     async_scsi_run(r);
     pump(r); /* what sessions and connections have just set going, when it ended at once */
 }

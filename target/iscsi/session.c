@@ -38,21 +38,28 @@ static char *put_hex(char *out, const char *end, const uint8_t *bytes, size_t le
     return out;
 }
 
-/* R7143-4.4.2-03: the SCSI port names of both ends. */
-static void name_ports(struct tgt_session *s)
+/* R7143-4.4.2-03: the SCSI port names of both ends, in as many bytes as they have. */
+static bool name_ports(struct tgt_session *s)
 {
+    static const char middle[] = ",i,0x";
     struct scsi_nexus *nexus = &s->nexus;
     uint8_t tag[2];
     be16_put(tag, s->key.group);
-    char *end = nexus->initiator_port + sizeof nexus->initiator_port;
-    char *p = put_text(nexus->initiator_port, end, s->key.initiator);
-    put_hex(put_text(p, end, ",i,0x"), end, s->key.isid, sizeof s->key.isid);
-    end = nexus->target_port + sizeof nexus->target_port;
-    p = put_text(nexus->target_port, end, s->key.target);
-    put_hex(put_text(p, end, ",t,0x"), end, tag, sizeof tag);
-    put_text(nexus->target_name, nexus->target_name + sizeof nexus->target_name, s->key.target);
+    size_t initiator = strlen(s->key.initiator) + sizeof middle + 2 * sizeof s->key.isid;
+    size_t target = strlen(s->key.target) + sizeof middle + 2 * sizeof tag;
+    s->ports = env_alloc(s->r->env, initiator + target);
+    if (!s->ports)
+        return false;
+    char *end = s->ports + initiator, *p = put_text(s->ports, end, s->key.initiator);
+    put_hex(put_text(p, end, middle), end, s->key.isid, sizeof s->key.isid);
+    nexus->initiator_port = s->ports;
+    nexus->target_port = end;
+    p = put_text(end, end + target, s->key.target);
+    put_hex(put_text(p, end + target, ",t,0x"), end + target, tag, sizeof tag);
+    nexus->target_name = s->key.target;
     nexus->target_portal_group_tag = s->key.group;
     nexus->relative_port = s->key.group;
+    return true;
 }
 
 static uint32_t window_of(const struct tgt_config *config)
@@ -78,6 +85,9 @@ int session_new(struct tgt_conn *conn, struct tgt_session **out)
     s->window = window_of(login->config);
     s->exp_cmd_sn = login->first.cmd_sn; /* R7143-11.12.8-01 */
     s->max_cmd_sn = s->exp_cmd_sn + s->window - 1;
+    list_init(&s->run_node);
+    s->retired = s->few;
+    s->retired_count = TGT_RETIRED_FEW;
     list_init(&s->conns);
     list_init(&s->held);
     list_init(&s->tasks);
@@ -88,11 +98,11 @@ int session_new(struct tgt_conn *conn, struct tgt_session **out)
     list_init(&s->up_event.node);
     list_init(&s->fence.queue);
     list_init(&s->down_event.node);
-    if (!s->discovery) { /* R7143-4.4.2-05 */
-        name_ports(s);
+    if (!s->discovery) {
         s->nexus.map = &s->target->map;
-        int err = scsi_nexus_open(&r->scsi, &s->nexus);
+        int err = name_ports(s) ? scsi_nexus_open(&r->scsi, &s->nexus) : ERR_NOMEM;
         if (err) {
+            env_free(r->env, s->ports);
             env_free(r->env, s);
             return err;
         }
@@ -102,9 +112,9 @@ int session_new(struct tgt_conn *conn, struct tgt_session **out)
     tgt_config_ref(s->config);
     s->id = ((uint64_t)r->index << 48) | ++r->next_session_id;
     list_push_back(&r->sessions, &s->node);
+    session_touch(s);
     r->counters.sessions++;
-    s->up_event.event = (struct tgt_event){.kind = TGT_EVENT_SESSION_UP, .conn = conn, .key = s->key};
-    list_push_back(&r->events, &s->up_event.node);
+    event_push(r, &s->up_event, TGT_EVENT_SESSION_UP, conn, &s->key, NULL);
     env_trace(r->env, TRACE_INFO, "session.up", s->key.initiator, s->discovery ? "discovery" : s->key.target,
               s->key.tsih, s->id);
     *out = s;
@@ -180,10 +190,11 @@ static void abort_conn_tasks(struct tgt_session *s, const struct tgt_conn *conn)
 void session_remove_conn(struct tgt_session *s, struct tgt_conn *conn)
 {
     s->conn_count--;
-    sequence_drop_all(s, conn); /* R7143-11.14-04, R7143-11.14-09 */
+    session_touch(s);
+    sequence_drop_all(s, conn); /* R7143-11.14-09 */
     task_mgmt_orphan(s, conn);
     bool failed = !conn->clean && !s->closing;
-    if (!failed || session_level(s) < 2 || !lost_begin(s, conn))
+    if (!failed || !session_retains(s) || !lost_begin(s, conn))
         abort_conn_tasks(s, conn); /* R7143-6.3.4-05 */
     keep_conn_end(conn);
     if (s->conn_count > 0 || s->closing)
@@ -202,6 +213,7 @@ void session_close(struct tgt_session *s, const char *reason)
     if (s->closing)
         return;
     s->closing = s->closing_now = true;
+    session_touch(s);
     s->reason = reason;
     state_session(s->r, &s->rfc, SESSION_EV_CLOSED); /* R7143-8.3.4-03, R7143-8.3.4-05 */
     env_trace(s->r->env, TRACE_INFO, "session.closing", s->key.initiator, reason, s->key.tsih, s->id);
@@ -210,7 +222,7 @@ void session_close(struct tgt_session *s, const char *reason)
     lost_end_all(s);
     list_for_each_safe(it, &s->tasks) iscsi_task_abort(list_entry(it, struct tgt_task, node));
     if (s->nexus_open)
-        scsi_nexus_abort_all(&s->nexus); /* R7143-6.3.5.1-01 */
+        scsi_nexus_abort_all(&s->nexus);
     list_for_each_safe(it, &s->conns)
     {
         struct tgt_conn *conn = list_entry(it, struct tgt_conn, session_node);
@@ -227,18 +239,17 @@ static void session_end(struct tgt_session *s)
 {
     struct tgt_reactor *r = s->r;
     if (s->nexus_open)
-        scsi_nexus_close(&s->nexus);
+        scsi_nexus_close(&s->nexus); /* R7143-6.3.5.1-01: with all that depends on it */
+    list_remove(&s->run_node);
     list_remove(&s->node);
     list_push_back(&r->dead, &s->node);
     tgt_config_unref(s->config);
     s->config = NULL;
     s->target = NULL;
-    s->down_event.event =
-        (struct tgt_event){.kind = TGT_EVENT_SESSION_DOWN, .key = s->key, .reason = s->reason};
     s->down_event.ended = s;
     /* The address of a connection that may be gone is no use to anybody. */
-    s->up_event.event.conn = NULL;
-    list_push_back(&r->events, &s->down_event.node);
+    s->up_event.conn = NULL;
+    event_push(r, &s->down_event, TGT_EVENT_SESSION_DOWN, NULL, &s->key, s->reason);
     env_trace(r->env, TRACE_INFO, "session.down", s->key.initiator, s->reason, s->key.tsih, s->id);
     list_for_each_safe(it, &r->conns)
     {
@@ -315,7 +326,7 @@ void session_run(struct tgt_session *s)
         session_check_end(s);
         return;
     }
-    iscsi_task_start_waiting(s, false);
+    iscsi_task_start_waiting(s);
     keep_run(s);
     task_mgmt_run(s);
     announce_window(s);
@@ -326,8 +337,16 @@ void session_run(struct tgt_session *s)
         stop_run(s);
 }
 
+bool session_waits(const struct tgt_session *s)
+{
+    bool window_closed = s->max_cmd_sn == s->exp_cmd_sn - 1;
+    return s->closing || s->keep_waits || s->logging_out || s->stopping || window_closed ||
+           !list_empty(&s->waiting) || !list_empty(&s->tmfs) || s->fence.state != FENCE_DOWN;
+}
+
 void session_tick(struct tgt_session *s, uint64_t now_ns)
 {
+    session_touch(s);
     if (s->closing)
         return;
     if (session_level(s) > 0)
@@ -357,6 +376,7 @@ uint64_t session_deadline(const struct tgt_session *s)
 
 void session_config_changed(struct tgt_session *s, struct tgt_config *config)
 {
+    session_touch(s);
     if (s->closing)
         return; /* keeps what its last tasks use */
     const struct tgt_target *target = s->key.target[0] ? tgt_config_find(config, s->key.target) : NULL;
@@ -390,7 +410,8 @@ static void describe(const struct tgt_session *s, struct tgt_session_info *out)
     const struct tgt_conn *conn = list_first(&s->conns, struct tgt_conn, session_node);
     const struct key_params *p = conn ? &conn->params : &s->params;
     memcpy(out->initiator, s->key.initiator, sizeof out->initiator);
-    memcpy(out->alias, s->params.initiator_alias, sizeof out->alias);
+    if (s->alias)
+        memcpy(out->alias, s->alias, strlen(s->alias) + 1);
     memcpy(out->target, s->key.target, sizeof out->target);
     memcpy(out->isid, s->key.isid, sizeof out->isid);
     memcpy(out->auth, s->auth, sizeof out->auth);

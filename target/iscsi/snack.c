@@ -123,18 +123,18 @@ static void data(struct tgt_conn *conn, const uint8_t *bhs, const struct pdu_sna
 {
     uint32_t begin, end;
     struct tgt_task *task = task_of(conn, req->itt);
-    if (!task) {
-        refuse(conn, bhs, REJECT_PROTOCOL, "no such command on this connection");
+    if (!task) { /* R7143-11.17.1-04: an invalid tag */
+        refuse(conn, bhs, REJECT_FIELD, "no such command on this connection");
         return;
     }
     if (!run_of(req, task->acked_sn, task->data_sn, &begin, &end) ||
         (req->run_length && !all_there(task, begin, end)) ||
         (!req->run_length && req->beg_run && begin != end && !data_of(task, begin) && !r2t_of(task, begin))) {
-        refuse(conn, bhs, REJECT_PROTOCOL, "the data was not sent or is acknowledged");
+        reject_data_snack(conn, bhs, "the data was not sent or is acknowledged", task->data_sn);
         return;
     }
     if (too_long(task, begin, end)) { /* R-Data is the way to this */
-        refuse(conn, bhs, REJECT_PROTOCOL, "MaxRecvDataSegmentLength has become less");
+        reject_data_snack(conn, bhs, "MaxRecvDataSegmentLength has become less", task->data_sn);
         return;
     }
     resend(task, begin, end); /* R7143-7.1.3-02, R7143-7.8-08 */
@@ -146,19 +146,19 @@ static void r_data(struct tgt_conn *conn, const uint8_t *bhs, const struct pdu_s
 {
     struct tgt_task *task = task_of(conn, req->itt);
     if (!task || !task->read) {
-        refuse(conn, bhs, REJECT_PROTOCOL, "no such command on this connection");
+        refuse(conn, bhs, REJECT_FIELD, "no such command on this connection");
         return;
     }
     if (req->beg_run || req->run_length || req->ttt == 0 || req->ttt == PDU_TAG_RESERVED) {
         refuse(conn, bhs, REJECT_FIELD, "R-Data SNACK");
         return;
     }
-    bool cut = too_long(task, task->acked_sn, task->data_sn);
-    /* R2Ts of a bidirectional command stand between the numbers: they cannot be moved any more. */
-    if (cut && (task->write || !keep_recut(task, task->acked_sn))) {
+    /* R2Ts of a bidirectional command stand between the numbers, and what comes again has none between. */
+    bool cut = task->write || too_long(task, task->acked_sn, task->data_sn);
+    if (cut && !keep_recut(task, task->acked_sn)) {
         refuse(conn, bhs, REJECT_SNACK, "cannot be cut anew");
         if (!task->answer) {
-            iscsi_task_fail(task, ASC_SNACK_REJECTED, ASCQ_SNACK_REJECTED); /* R7143-7.8-09 */
+            iscsi_task_fail(task, ASC_SNACK_REJECTED, ASCQ_SNACK_REJECTED);
             iscsi_task_progress(task);
         }
         return;

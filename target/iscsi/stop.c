@@ -19,16 +19,35 @@ void stop_session(struct tgt_session *s)
         return;
     uint64_t wait = s->discovery ? 0 : s->config->limits.stop_wait_ns;
     s->stopping = true;
+    session_touch(s);
     s->stop_ns = env_now(s->r->env) + wait;
-    if (s->stop_ns < s->r->deadline_ns)
-        s->r->deadline_ns = s->stop_ns;
+    s->remind_ns = env_now(s->r->env) + wait / 2;
+    if (s->remind_ns < s->r->deadline_ns)
+        s->r->deadline_ns = s->remind_ns;
     list_for_each_safe(it, &s->conns) async_logout(list_entry(it, struct tgt_conn, session_node),
                                                    (uint32_t)((wait + SECOND_NS - 1) / SECOND_NS));
 }
 
+/* Half of the time is over: connections that have not begun to log out are asked once more (T12). */
+static void remind(struct tgt_session *s)
+{
+    uint64_t now = env_now(s->r->env);
+    uint32_t seconds = (uint32_t)((s->stop_ns - now + SECOND_NS - 1) / SECOND_NS);
+    s->remind_ns = UINT64_MAX;
+    list_for_each_safe(it, &s->conns)
+    {
+        struct tgt_conn *conn = list_entry(it, struct tgt_conn, session_node);
+        if (conn->rfc == CONN_LOGOUT_REQUESTED)
+            async_logout(conn, seconds);
+    }
+}
+
 void stop_run(struct tgt_session *s)
 {
-    if (env_now(s->r->env) < s->stop_ns)
+    uint64_t now = env_now(s->r->env);
+    if (now >= s->remind_ns && now < s->stop_ns)
+        remind(s);
+    if (now < s->stop_ns)
         return;
     list_for_each(it, &s->tasks)
     {
@@ -41,7 +60,9 @@ void stop_run(struct tgt_session *s)
 
 uint64_t stop_deadline(const struct tgt_session *s)
 {
-    return s->stopping && !s->closing && env_now(s->r->env) < s->stop_ns ? s->stop_ns : UINT64_MAX;
+    if (!s->stopping || s->closing || env_now(s->r->env) >= s->stop_ns)
+        return UINT64_MAX;
+    return s->remind_ns < s->stop_ns ? s->remind_ns : s->stop_ns;
 }
 
 uint32_t tgt_stop(struct tgt_reactor *r, bool now)

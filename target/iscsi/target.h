@@ -58,8 +58,12 @@ struct tgt_reactor {
     /* private to the engine */
     struct tgt_task **tasks; /* owned: every task object by its index, for target transfer tags */
     uint32_t task_count, task_cap;
+    struct tgt_task **hash; /* owned: tasks of all sessions by session and initiator task tag */
+    uint32_t hash_mask;     /* buckets - 1 */
     uint64_t next_session_id;
     uint64_t deadline_ns;     /* no connection has an earlier one */
+    struct list_node to_run;  /* sessions that something has happened to, or that wait for something */
+    bool troubled;            /* some connection is doomed or stalled */
     struct list_node starved; /* tasks that wait for memory before their next R2T */
     struct list_node dead;    /* sessions whose end has to be told */
 };

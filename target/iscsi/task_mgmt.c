@@ -64,16 +64,20 @@ static bool same_lun(uint64_t a, uint64_t b)
     return scsi_lun_decode(a, &x, &xw) && scsi_lun_decode(b, &y, &yw) && x == y && xw == yw;
 }
 
-/* Is the task of this session affected? R7143-11.5.1-03: only commands before the request. */
-static bool covers(const struct tgt_tmf *tmf, const struct tgt_task *task)
+/* Does the function speak of the task's logical unit, whatever came first? */
+static bool concerns(const struct tgt_tmf *tmf, const struct tgt_task *task)
 {
-    if (!sn_lt(task->cmd_sn, tmf->cmd_sn) && !(task->immediate && task->cmd_sn == tmf->cmd_sn))
-        return false;
     if (one_lun(tmf->scsi.function))
         return same_lun(task->scsi.lun, tmf->scsi.lun);
     return tmf->scsi.function == SCSI_TMF_TARGET_WARM_RESET ||
-           tmf->scsi.function == SCSI_TMF_TARGET_COLD_RESET ||
-           tmf->scsi.function == SCSI_TMF_I_T_NEXUS_RESET; /* R7144-6.5-01 */
+           tmf->scsi.function == SCSI_TMF_TARGET_COLD_RESET || tmf->scsi.function == SCSI_TMF_I_T_NEXUS_RESET;
+}
+
+/* Is the task of this session affected? R7143-11.5.1-03: only commands before the request. */
+static bool covers(const struct tgt_tmf *tmf, const struct tgt_task *task)
+{
+    bool before = sn_lt(task->cmd_sn, tmf->cmd_sn) || (task->immediate && task->cmd_sn == tmf->cmd_sn);
+    return before && concerns(tmf, task);
 }
 
 static bool covers_fn(const struct tgt_task *task, const void *tmf)
@@ -81,20 +85,52 @@ static bool covers_fn(const struct tgt_task *task, const void *tmf)
     return covers(tmf, task);
 }
 
+/* Later than a function that still waits, the task would be taken along when that begins: it waits too. */
+bool task_mgmt_holds(const struct tgt_task *task)
+{
+    list_for_each(it, &task->session->tmfs)
+    {
+        const struct tgt_tmf *tmf = list_entry(it, struct tgt_tmf, session_node);
+        if (!tmf->started && concerns(tmf, task) && !covers(tmf, task))
+            return true;
+    }
+    return false;
+}
+
+/* The other way round: it was later, but came first over another connection, and was taken along. Its
+ * initiator does not expect that and waits for an answer. */
+bool task_mgmt_overtaken(const struct tgt_task *task)
+{
+    bool concerned = false;
+    list_for_each(it, &task->session->tmfs)
+    {
+        const struct tgt_tmf *tmf = list_entry(it, struct tgt_tmf, session_node);
+        if (covers(tmf, task) || tmf->scsi.task == &task->scsi)
+            return false;
+        concerned |= tmf->started && concerns(tmf, task);
+    }
+    return concerned;
+}
+
 static bool fast_abort(const struct tgt_session *s)
 {
     return s->params.task_reporting == KEY_TASK_REPORTING_FAST_ABORT;
 }
 
-/* Standard semantics let data that was asked for arrive first (R7143-4.2.3.3-07, R7143-11.5.1-10); resets do
- * not wait for it, it is dropped when it comes. FastAbort never waits (R7143-13.23-05, R7143-4.2.3.4-02).
- * Nothing more is asked for. */
+/* Functions on more than one task. R7144-6.5-02 */
+static bool ends_tasks(uint8_t function)
+{
+    return function == SCSI_TMF_LOGICAL_UNIT_RESET || function == SCSI_TMF_TARGET_WARM_RESET ||
+           function == SCSI_TMF_TARGET_COLD_RESET || function == SCSI_TMF_ABORT_TASK_SET ||
+           function == SCSI_TMF_CLEAR_TASK_SET || function == SCSI_TMF_I_T_NEXUS_RESET;
+}
+
+/* Standard semantics let data that was asked for arrive first (R7143-4.2.3.3-07, R7143-11.5.1-10). FastAbort
+ * never waits (R7143-13.23-05, R7143-4.2.3.4-02). Nothing more is asked for. */
 static bool data_due(const struct tgt_tmf *tmf)
 {
     bool due = false;
-    if (fast_abort(tmf->session) ||
-        (tmf->scsi.function != SCSI_TMF_ABORT_TASK_SET && tmf->scsi.function != SCSI_TMF_CLEAR_TASK_SET &&
-         tmf->scsi.function != SCSI_TMF_I_T_NEXUS_RESET)) /* R7144-6.5-02 */
+    if (fast_abort(tmf->session) || !ends_tasks(tmf->scsi.function))
         return false;
     list_for_each(it, &tmf->session->tasks)
     {
@@ -121,20 +157,20 @@ static void start(struct tgt_tmf *tmf)
 {
     struct tgt_session *s = tmf->session;
     tmf->started = true;
-    iscsi_task_start_waiting(s, true);
     /* Those of the issuing connection know it from the answer. */
     async_task_termination(s, tmf->conn, covers_fn, tmf);
-    /* Tasks that the device server has finished or never had, and that wait for data only, are ours to end.
-     */
+    /* Tasks that the device server has finished or never had are ours to end. */
     list_for_each_safe(it, &s->tasks)
     {
         struct tgt_task *task = list_entry(it, struct tgt_task, node);
-        if ((task->phase == TASK_FINISHED || task->failed) && covers(tmf, task))
+        bool ours = task->phase == TASK_WAITING || task->phase == TASK_FINISHED || task->failed;
+        if (ours && covers(tmf, task))
             iscsi_task_abort(task); /* R7143-11.5.1-05 */
     }
     if (tmf->scsi.function == SCSI_TMF_I_T_NEXUS_RESET) /* the connections end: nothing more will run */
         sequence_drop_all(s, NULL);
     scsi_tmf_start(&s->r->scsi, &tmf->scsi); /* R7143-4.2.3.3-12, R7143-4.2.3.4-10 */
+    iscsi_task_start_waiting(s);
 }
 
 void task_mgmt_run(struct tgt_session *s)
@@ -192,7 +228,7 @@ static enum tmf_response find_task(struct tgt_session *s, const struct pdu_task_
         return TMF_REJECTED; /* R7143-11.5.1-16 */
     if (end_text(s, req->referenced_task_tag))
         return TMF_COMPLETE;
-    /* R7143-11.6.1-06, R7143-7.11-03, R7143-11.5.5-01, R7144-6.3.3-01: it has not come, and will count as
+    /* R7143-11.6.1-06, R7143-7.11-03, R7143-11.5.5-01: it has not come, and will count as
      * received */
     if (sn_lt(req->ref_cmd_sn, req->cmd_sn) && sequence_plug(s, req->ref_cmd_sn))
         return TMF_COMPLETE;
@@ -263,6 +299,7 @@ static void abort_task(struct tgt_conn *conn, const struct pdu_task_management_r
     tmf->scsi.lun = task->scsi.lun;
     tmf->scsi.task = &task->scsi;
     task->out_stop = true;
+    task->silent = true; /* also when the device server has just finished it */
     tmf->started = true;
     scsi_tmf_start(&s->r->scsi, &tmf->scsi);
 }
@@ -404,9 +441,8 @@ static void drop_target(struct tgt_conn *conn)
     }
     /* Before the event that closes the connection, so its slot is still there when the host pulls this one.
      */
-    conn->reset_event.event = (struct tgt_event){.kind = TGT_EVENT_COLD_RESET, .key = own->key};
     if (!list_linked(&conn->reset_event.node))
-        list_push_back(&conn->r->events, &conn->reset_event.node);
+        event_push(conn->r, &conn->reset_event, TGT_EVENT_COLD_RESET, NULL, &own->key, NULL);
     own->gentle = true; /* its own answer goes first */
     session_close(own, "target cold reset");
 }
@@ -444,6 +480,18 @@ static bool is_fenced(enum scsi_tmf_function function)
            function == SCSI_TMF_I_T_NEXUS_RESET;
 }
 
+/* What the device server finished while the function ran, or another nexus aborted, and what still waits for
+ * data that is due: the answer says that it is over. R7143-11.5.1-05 */
+static void end_covered(struct tgt_tmf *tmf)
+{
+    list_for_each_safe(it, &tmf->session->tasks)
+    {
+        struct tgt_task *task = list_entry(it, struct tgt_task, node);
+        if (task->phase == TASK_FINISHED && covers(tmf, task))
+            iscsi_task_abort(task);
+    }
+}
+
 void task_mgmt_answer(struct tgt_tmf *tmf)
 {
     struct tgt_session *s = tmf->session;
@@ -454,6 +502,8 @@ void task_mgmt_answer(struct tgt_tmf *tmf)
     /* R7143-4.2.3.3-13, R7143-4.2.3.3-15, R7143-4.2.3.4-15, R7143-4.2.3.4-18 */
     if (!fence_tmf(tmf, is_fenced(function)))
         return;
+    if (response == TMF_COMPLETE)
+        end_covered(tmf);
     tmf_free(tmf);
     respond_more(conn, itt, response, additional); /* R7143-11.6-01, R7144-6.3-04 */
     if (function == SCSI_TMF_TARGET_COLD_RESET && response == TMF_COMPLETE)

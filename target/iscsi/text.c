@@ -6,9 +6,9 @@
 static void refuse(struct tgt_conn *conn, const uint8_t *bhs, enum reject_reason reason, const char *why)
 {
     if (conn->text.neg)
-        key_abandon(conn->text.neg); /* R7143-7.12-03, R7143-6.4-10 */
+        key_abandon(conn->text.neg); /* R7143-7.12-03 */
     conn_text_free(conn);
-    reject_send(conn, bhs, NULL, 0, reason, why);
+    reject_send(conn, bhs, NULL, 0, reason, why); /* R7143-6.4-10 */
 }
 
 static bool text_begin(struct tgt_conn *conn, const struct pdu_text_request *req)
@@ -135,10 +135,10 @@ static void complete(struct tgt_conn *conn, const uint8_t *bhs, const struct pdu
     text_writer_init(&w, x->out_buf, cap);
     if (!take_pairs(conn, bhs, &w))
         return;
-    if (x->neg->pending.has_send_targets) {
-        x->neg->pending.has_send_targets = false;
+    if (x->neg->pending_texts.has_send_targets) {
+        x->neg->pending_texts.has_send_targets = false;
         used = w.len;
-        int err = discovery_answer(conn, x->neg->pending.send_targets, &x->out_buf, &cap, &used);
+        int err = discovery_answer(conn, x->neg->pending_texts.send_targets, &x->out_buf, &cap, &used);
         if (err == ERR_NOMEM) {
             refuse(conn, bhs, REJECT_RESOURCES, "out of memory");
             return;
@@ -148,7 +148,7 @@ static void complete(struct tgt_conn *conn, const uint8_t *bhs, const struct pdu
         w.len = used;
         if (err)
             text_add(&w, "SendTargets", "Reject"); /* R7143-C-08 */
-    } else if (!declare_max_recv(conn, &w)) {      /* R7143-C-12: no other key among targets */
+    } else if (!declare_max_recv(conn, &w)) {      /* no other key among targets */
         refuse(conn, bhs, REJECT_RESOURCES, "answer too long");
         return;
     }

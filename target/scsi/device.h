@@ -93,7 +93,9 @@ struct scsi_reactor {
     struct list_node waiting; /* tasks that wait for memory */
     struct list_node events;  /* scsi_itl.event_node: to be told by scsi_next_event */
     struct list_node free_spans;
+    struct list_node free_loans;
     uint64_t spans_allocated;
+    uint32_t tasks_per_itl_max; /* SCSI_TASKS_PER_ITL_MAX, unless a test wants to see the limit reached */
     /* private */
     struct list_node dying;   /* aborted tasks that still have store requests; scsi_task.node */
     struct list_node waiters; /* task management that waits for them */
@@ -109,21 +111,23 @@ void scsi_reactor_fini(struct scsi_reactor *r);
 struct scsi_nexus {
     struct list_node node;
     struct scsi_reactor *reactor;
-    char initiator_port[SCSI_NAME_MAX + 32]; /* "iqn...,i,0x00023d000001" */
-    char target_port[SCSI_NAME_MAX + 16];    /* "iqn...,t,0x0001" */
-    char target_name[SCSI_NAME_MAX];
+    /* Borrowed until the nexus is closed. */
+    const char *initiator_port; /* "iqn...,i,0x00023d000001" */
+    const char *target_port;    /* "iqn...,t,0x0001" */
+    const char *target_name;
     uint16_t target_portal_group_tag, relative_port;
     const struct scsi_lun_map *map; /* borrowed from the configuration snapshot that the session holds */
     /* Negotiated iSCSIProtocolLevel (13.24). INQUIRY tells it; below 2 the priority of commands is ignored
      * and the status qualifier stays 0 (RFC 7144). 0: the transport does not say, and counts as 1. */
     uint8_t protocol_level;
     bool wants_events; /* scsi_next_event is pulled: set before the first command */
+    bool takes_loans;  /* data-in may be the store's own memory: spans without a chunk */
     uint32_t tasks;    /* started, not yet done or aborted */
     /* private */
     uint64_t id; /* unique among all reactors */
     struct list_node itls;
-    struct scsi_itl *none;    /* where commands to absent LUNs and to the well-known LU run; owned */
-    struct scsi_itl *low[64]; /* by LUN, for those that have been used; borrowed from itls */
+    struct scsi_itl *none;   /* where commands to absent LUNs and to the well-known LU run; owned */
+    struct scsi_itl *low[8]; /* by LUN, for those that have been used; borrowed from itls */
 };
 /* A new nexus gets exactly one unit attention from each LU: 29/00, power on or reset or what an initiator may
  * take for it. */
@@ -136,6 +140,14 @@ void scsi_nexus_commands_cleared(struct scsi_nexus *nexus, uint64_t lun);
 void scsi_nexus_close(struct scsi_nexus *nexus);
 /* The configuration changed: new map; raises 3F/0E (REPORTED LUNS DATA HAS CHANGED) when the LUNs differ. */
 void scsi_nexus_set_map(struct scsi_nexus *nexus, const struct scsi_lun_map *map);
+
+/* ---- commands that never become tasks (instant.c) ---- */
+/* A plain read or write of a store that answers at once, when nothing in the task set can hold it up, and
+ * `len` or the data is exactly what the CDB says: it is executed now, ends GOOD, and true comes back. Of a
+ * read `data` gets a reference. False: nothing has happened, the command has to be started as a task. */
+bool scsi_instant_read(struct scsi_nexus *nexus, uint64_t lun, const uint8_t *cdb, uint32_t len,
+                       struct slice *data);
+bool scsi_instant_write(struct scsi_nexus *nexus, uint64_t lun, const uint8_t *cdb, const struct slice *data);
 
 /* ---- tasks ---- */
 enum scsi_attr { SCSI_UNTAGGED = 0, SCSI_SIMPLE = 1, SCSI_ORDERED = 2, SCSI_HEAD_OF_QUEUE = 3, SCSI_ACA = 4 };
@@ -151,6 +163,7 @@ struct scsi_span { /* a piece of a task's data with its store request */
     struct scsi_task *live;     /* the task that waits for this span; NULL once the task is over */
     struct list_node task_node; /* in the task's reading, lent or stalled list */
     struct scsi_span *other;    /* VERIFY: the data-out that this read is compared with; owned */
+    struct scsi_loan *loan;     /* owned until the store fills it: then `data` has it */
     uint8_t kind;
     bool complete;
     struct store_req req;

@@ -96,7 +96,8 @@ bool scsi_lu_idle(struct scsi_reactor *r, struct scsi_lu *lu)
 {
     itls_sweep(r);
     struct scsi_lu_view *view = view_find(r, lu);
-    return atomic_load(&lu->changes) == 0 && (!view || (view->tasks == 0 && list_empty(&view->itls)));
+    return atomic_load(&lu->changes) == 0 &&
+           (!view || (view->tasks == 0 && view->loans == 0 && list_empty(&view->itls)));
 }
 
 void scsi_lu_forget(struct scsi_reactor *r, struct scsi_lu *lu)
@@ -104,7 +105,7 @@ void scsi_lu_forget(struct scsi_reactor *r, struct scsi_lu *lu)
     struct scsi_lu_view *view = view_find(r, lu);
     if (!view)
         return;
-    assert(view->tasks == 0 && list_empty(&view->itls));
+    assert(view->tasks == 0 && view->loans == 0 && list_empty(&view->itls));
     list_remove(&view->node);
     env_free(r->env, view);
 }
@@ -112,10 +113,14 @@ void scsi_lu_forget(struct scsi_reactor *r, struct scsi_lu *lu)
 void scsi_reactor_init(struct scsi_reactor *r, const struct env *env, struct pool *pool, uint32_t index,
                        uint32_t count)
 {
-    *r = (struct scsi_reactor){.env = env, .pool = pool, .index = index, .count = count};
+    *r = (struct scsi_reactor){.env = env,
+                               .pool = pool,
+                               .index = index,
+                               .count = count,
+                               .tasks_per_itl_max = SCSI_TASKS_PER_ITL_MAX};
     struct list_node *const heads[] = {&r->ready,   &r->requests, &r->messages, &r->tmfs,
                                        &r->nexuses, &r->views,    &r->waiting,  &r->free_spans,
-                                       &r->dying,   &r->waiters,  &r->events};
+                                       &r->dying,   &r->waiters,  &r->events,   &r->free_loans};
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
         list_init(heads[i]);
 }
@@ -132,6 +137,7 @@ void scsi_reactor_fini(struct scsi_reactor *r)
         list_remove(it);
         env_free(r->env, view);
     }
+    loans_free(r);
     struct list_node *node;
     while ((node = list_pop_front(&r->free_spans)))
         env_free(r->env, list_entry(node, struct scsi_span, node));

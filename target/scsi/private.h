@@ -47,6 +47,7 @@ struct scsi_lu_view {
     uint32_t flags;
     struct list_node itls; /* scsi_itl.view_node */
     uint32_t tasks;        /* of this reactor, until they are over */
+    uint32_t loans;        /* pieces of the store's memory that are out */
 };
 
 /* Unit attention conditions, in the order in which they are told (SAM-5 5.14.2: resets first). */
@@ -129,7 +130,25 @@ bool ua_take(struct scsi_itl *itl, struct scsi_sense *out);
 void itl_prevent(struct scsi_itl *itl, bool prevent);
 void nexus_lose(struct scsi_nexus *nexus);
 
+/* ---- loan.c: memory of a store as a chunk, so that a slice of it is like any other ---- */
+struct scsi_loan {
+    struct chunk chunk;    /* first */
+    struct list_node node; /* reactor->free_loans */
+    struct scsi_reactor *r;
+    struct scsi_lu_view *lender;
+    void *of_store; /* what its give_back wants */
+};
+struct scsi_loan *loan_new(struct scsi_reactor *r); /* NULL: out of memory */
+void loan_unused(struct scsi_loan *loan);
+/* What a completed request lent, as a slice that owns the loan. */
+struct slice loan_take(struct scsi_loan *loan, struct scsi_lu_view *lender, const struct store_req *req);
+void loans_free(struct scsi_reactor *r);
+
 /* ---- span.c ---- */
+/* A span for data that the store lends. */
+struct scsi_span *span_to_lend(struct scsi_reactor *r);
+void span_lent(struct scsi_span *span,
+               struct scsi_lu_view *lender); /* its request brought data of the store's */
 /* As scsi_span_new, but from all of the pool: for a span that is gone before its task holds another. */
 struct scsi_span *span_new_extra(struct scsi_reactor *r, uint32_t len);
 void span_recycle(struct scsi_reactor *r, struct scsi_span *span);

@@ -21,6 +21,29 @@ void read_begin(struct scsi_reactor *r, struct scsi_task *task, uint64_t need)
         read_pump(r, task);
 }
 
+/* The next span, of at most *len bytes: with memory of its own, or for what the store lends. A
+ * loan does not reach over the boundaries of the store's memory. */
+static struct scsi_span *read_span(struct scsi_reactor *r, const struct scsi_task *task, uint64_t offset,
+                                   uint32_t *len)
+{
+    uint32_t lend_len = task->nexus->takes_loans ? task_lu(task)->store->info.lend_len : 0;
+    if (!lend_len) {
+        struct scsi_span *span = scsi_span_new(r, *len);
+        if (span) {
+            span->req.vec[0] = (struct io_vec){span->data.ptr, *len};
+            span->req.vec_count = 1;
+        }
+        return span;
+    }
+    uint32_t room = lend_len - (uint32_t)(offset & (lend_len - 1));
+    if (*len > room)
+        *len = room;
+    struct scsi_span *span = span_to_lend(r);
+    if (span)
+        span->req.vec_count = 0;
+    return span;
+}
+
 /* Keeps up to SCSI_SPANS_PER_TASK spans on their way: in the store, or with the transport. */
 void read_pump(struct scsi_reactor *r, struct scsi_task *task)
 {
@@ -28,7 +51,8 @@ void read_pump(struct scsi_reactor *r, struct scsi_task *task)
     while (task->next_in < task->need_in && task->spans_in < SCSI_SPANS_PER_TASK) {
         uint64_t left = task->need_in - task->next_in;
         uint32_t len = left < SCSI_SPAN_LEN ? (uint32_t)left : SCSI_SPAN_LEN;
-        struct scsi_span *span = scsi_span_new(r, len);
+        uint64_t offset = base + (MUTANT(read_restarts) ? 0 : task->next_in);
+        struct scsi_span *span = read_span(r, task, offset, &len);
         if (!span) {
             task_wait(r, task, read_pump);
             return;
@@ -39,10 +63,8 @@ void read_pump(struct scsi_reactor *r, struct scsi_task *task)
         span->offset = task->next_in;
         span->req.verb = STORE_READ;
         span->req.fua = false;
-        span->req.offset = base + (MUTANT(read_restarts) ? 0 : task->next_in);
+        span->req.offset = offset;
         span->req.len = len;
-        span->req.vec[0] = (struct io_vec){span->data.ptr, len};
-        span->req.vec_count = 1;
         list_push_back(&task->reading, &span->task_node);
         task->spans_in++;
         task->next_in += len;

@@ -22,6 +22,7 @@ static struct scsi_span *span_get(struct scsi_reactor *r)
     span->task = NULL;
     span->live = NULL;
     span->other = NULL;
+    span->loan = NULL;
     span->offset = 0;
     span->unsent = 0;
     span->complete = false;
@@ -65,11 +66,31 @@ struct scsi_span *scsi_span_wrap(struct scsi_reactor *r, struct slice *data)
     return span;
 }
 
+struct scsi_span *span_to_lend(struct scsi_reactor *r)
+{
+    struct scsi_loan *loan = loan_new(r);
+    struct scsi_span *span = loan ? span_get(r) : NULL;
+    if (span)
+        span->loan = loan;
+    else if (loan)
+        loan_unused(loan);
+    return span;
+}
+
+void span_lent(struct scsi_span *span, struct scsi_lu_view *lender)
+{
+    span->data = loan_take(span->loan, lender, &span->req);
+    span->loan = NULL;
+}
+
 /* Last in, first out: the warmest span is used first. Takes the compared data-out with it. */
 void span_recycle(struct scsi_reactor *r, struct scsi_span *span)
 {
     if (span->other)
         span_recycle(r, span->other);
+    if (span->loan)
+        loan_unused(span->loan);
+    span->loan = NULL;
     slice_release(&span->data);
     list_remove(&span->task_node);
     list_remove(&span->node);

@@ -203,6 +203,7 @@ void task_submit(struct scsi_reactor *r, struct scsi_task *task, struct store_re
     req->result = 0;
     req->error_offset = req->offset;
     req->done = NULL;
+    req->loan = NULL;
     task->store_pending++;
     list_push_back(&r->requests, &req->node);
 }
@@ -239,6 +240,8 @@ void scsi_store_done(struct scsi_reactor *r, struct store_req *req)
             task->after(r, task);
     } else {
         struct scsi_span *span = container_of(req, struct scsi_span, req);
+        if (span->loan && req->result == 0)
+            span_lent(span, task->itl->view);
         if (!running) {
             /* Reads lie on task->reading and go with the task; data-out goes now. */
             if (span->kind != SPAN_READ && span->kind != SPAN_XOR)
@@ -404,9 +407,9 @@ void scsi_task_start(struct scsi_reactor *r, struct scsi_task *task)
     struct scsi_nexus *nexus = task->nexus;
     task_init(task);
     struct scsi_itl *itl = task_itl(nexus, task->lun);
-    uint8_t refused = !itl                                  ? SCSI_STATUS_BUSY
-                      : itl->live >= SCSI_TASKS_PER_ITL_MAX ? SCSI_STATUS_TASK_SET_FULL
-                                                            : 0;
+    uint8_t refused = !itl                                ? SCSI_STATUS_BUSY
+                      : itl->live >= r->tasks_per_itl_max ? SCSI_STATUS_TASK_SET_FULL
+                                                          : 0;
     task->itl = itl ? itl : nexus->none;
     itl = task->itl;
     nexus->tasks++;

@@ -268,6 +268,7 @@ static bool check_secret(struct change *c, const char *what, const char *secret)
     if (len > CONFIG_SECRET_MAX)
         return outcome_refuse(c->o, "the %s has %zu bytes: at most %u are allowed", what, len,
                               CONFIG_SECRET_MAX);
+    /* R7143-9.2.1-07: with a short one no CHAP_R is ever sent, unless the administrator knows why */
     if (len < CONFIG_SECRET_MIN && !json_is_true(json_object_get(c->params, "weak")))
         return outcome_refuse(c->o, "the %s has %zu bytes: fewer than %u need --weak", what, len,
                               CONFIG_SECRET_MIN);
@@ -279,6 +280,7 @@ static bool user_set(struct change *c)
     json_t *users = need_users(c);
     const char *name = param_text(c, "name"), *secret = param_text(c, "secret");
     const char *mutual = param_text(c, "mutual_name"), *mutual_secret = param_text(c, "mutual_secret");
+    const char *initiator = param_text(c, "initiator");
     size_t index;
     if (!users || !check_secret(c, "secret", secret) ||
         (mutual[0] && !check_secret(c, "mutual secret", mutual_secret)))
@@ -293,8 +295,9 @@ static bool user_set(struct change *c)
     if ((known ? json_array_set_new(users, index, user) : json_array_append_new(users, user)) != 0)
         return no_memory(c);
     return set_text(c, user, "name", name) && set_text(c, user, "secret", secret) &&
-           (!mutual[0] ||
-            (set_text(c, user, "mutual_name", mutual) && set_text(c, user, "mutual_secret", mutual_secret)));
+           (!mutual[0] || (set_text(c, user, "mutual_name", mutual) &&
+                           set_text(c, user, "mutual_secret", mutual_secret))) &&
+           (!initiator[0] || set_text(c, user, "initiator", initiator));
 }
 
 static bool user_remove(struct change *c)

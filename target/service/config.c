@@ -129,7 +129,7 @@ static const char *check_redirect_address(const json_t *value, char *why)
     struct name_address address;
     if (!name_address_parse(json_string_value(value), json_string_length(value), &address))
         snprintf(why, WHY_LEN, "\"%.200s\" is no HOST[:PORT]", json_string_value(value));
-    else if (address.has_tag) /* R7143-13.8-03 */
+    else if (address.has_tag) /* redirects carry none */
         snprintf(why, WHY_LEN, "a redirect names no portal group tag: \"%.200s\"", json_string_value(value));
     else if (json_string_length(value) > 255)
         return "longer than 255 bytes";
@@ -155,7 +155,8 @@ static const char *check_limits(const json_t *value, char *why)
 static const char *check_advertise(const json_t *value, char *why)
 {
     struct name_address address;
-    if (name_address_parse(json_string_value(value), json_string_length(value), &address) && !address.has_tag)
+    if (name_address_parse(json_string_value(value), json_string_length(value), &address) &&
+        !address.has_tag && address.port)
         return NULL;
     snprintf(why, WHY_LEN, "\"%.200s\" is no HOST:PORT", json_string_value(value));
     return why;
@@ -192,6 +193,7 @@ static const struct field_def user_fields[] = {
     {"secret", JSON_STRING, true, check_secret, NULL, NULL},
     {"mutual_name", JSON_STRING, false, check_user_name, NULL, NULL},
     {"mutual_secret", JSON_STRING, false, check_secret, NULL, NULL},
+    {"initiator", JSON_STRING, false, check_pattern, NULL, NULL},
 };
 OBJECT(user);
 static const struct field_def acl_fields[] = {

@@ -14,8 +14,11 @@
 #include "target/service/config.h"
 #include "target/service/state.h"
 
+#define BUCKETS 1024u /* a power of two */
+
 struct disk {
-    struct list_node node;
+    struct list_node node;  /* disks->list */
+    struct list_node found; /* disks->buckets, by identifier */
     char target[SCSI_NAME_MAX];
     uint32_t lun;
     char naa[40];
@@ -33,6 +36,7 @@ struct disks {
     char dir[STATE_PATH_MAX];
     uint32_t reactors, next_home;
     struct list_node list;
+    struct list_node buckets[BUCKETS];
 };
 
 bool disks_new(const struct env *env, struct io *io, const char *dir, uint32_t reactors, struct disks **out,
@@ -46,6 +50,8 @@ bool disks_new(const struct env *env, struct io *io, const char *dir, uint32_t r
     disks->reactors = reactors;
     snprintf(disks->dir, sizeof disks->dir, "%s", dir);
     list_init(&disks->list);
+    for (size_t i = 0; i < BUCKETS; i++)
+        list_init(&disks->buckets[i]);
     *out = disks;
     return true;
 }
@@ -53,6 +59,7 @@ bool disks_new(const struct env *env, struct io *io, const char *dir, uint32_t r
 static void disk_close(struct disks *disks, struct disk *disk)
 {
     list_remove(&disk->node);
+    list_remove(&disk->found);
     store_close(disk->lu ? scsi_lu_free(disk->lu) : disk->store, disks->io);
     env_free(disks->env, disk);
 }
@@ -67,11 +74,19 @@ void disks_free(struct disks *disks)
 
 /* ---- finding ---- */
 
+static struct list_node *bucket(struct disks *disks, const char *naa)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (; *naa; naa++)
+        hash = (hash ^ (uint8_t)*naa) * 16777619u;
+    return &disks->buckets[hash & (BUCKETS - 1)];
+}
+
 static struct disk *disk_of(struct disks *disks, const json_t *target, const json_t *lun)
 {
-    list_for_each(it, &disks->list)
+    list_for_each(it, bucket(disks, config_text(lun, "naa")))
     {
-        struct disk *disk = list_entry(it, struct disk, node);
+        struct disk *disk = list_entry(it, struct disk, found);
         if (disk->lun == config_number(lun, "lun", UINT32_MAX) &&
             strcmp(disk->target, config_text(target, "name")) == 0 &&
             strcmp(disk->naa, config_text(lun, "naa")) == 0)
@@ -168,6 +183,7 @@ static bool open_disk(struct disks *disks, const json_t *target, json_t *lun, bo
     if (!disk)
         return outcome_fail(o, "out of memory");
     list_init(&disk->node);
+    list_init(&disk->found);
     snprintf(disk->target, sizeof disk->target, "%s", config_text(target, "name"));
     snprintf(disk->naa, sizeof disk->naa, "%s", config_text(lun, "naa"));
     disk->lun = (uint32_t)config_number(lun, "lun", 0);
@@ -177,6 +193,7 @@ static bool open_disk(struct disks *disks, const json_t *target, json_t *lun, bo
         return false;
     }
     list_push_back(&disks->list, &disk->node);
+    list_push_back(bucket(disks, disk->naa), &disk->found);
     if (disks->reactors && !make_lu(disks, disk, lun, o))
         return false;
     /* From now on the size is the LUN's, not the file's: it must not change between two starts. */

@@ -14,8 +14,8 @@ static int reactor_init(struct host *host, uint32_t index, struct io *io, uint64
     r->host = host;
     r->index = index;
     r->io = io;
-    struct list_node *const heads[] = {&r->conns,     &r->free_conns, &r->listeners,
-                                       &r->free_msgs, &r->to_recv,    &r->starved};
+    struct list_node *const heads[] = {&r->conns,        &r->free_conns, &r->listeners, &r->free_msgs,
+                                       &r->free_outputs, &r->to_recv,    &r->starved};
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
         list_init(heads[i]);
     int err = pool_new(host->env, memory, &r->pool);
@@ -39,6 +39,8 @@ static void reactor_fini(struct host_reactor *r)
     struct list_node *node;
     while ((node = list_pop_front(&r->free_conns)) != NULL)
         env_free(r->host->env, list_entry(node, struct host_conn, node));
+    while ((node = list_pop_front(&r->free_outputs)) != NULL)
+        env_free(r->host->env, list_entry(node, struct host_output, node));
     while ((node = list_pop_front(&r->free_msgs)) != NULL)
         env_free(r->host->env, list_entry(node, struct host_msg, node));
     tgt_reactor_fini(&r->engine);

@@ -26,7 +26,6 @@ static void conn_put(struct host_reactor *r, struct host_conn *conn)
 static void conn_reset(struct host_conn *conn, struct host_reactor *r, io_handle sock,
                        const struct io_addr *peer)
 {
-    /* Not *conn = {0}: the gather list alone is 4 KiB. */
     list_init(&conn->node);
     list_init(&conn->recv_node);
     conn->r = r;
@@ -35,6 +34,7 @@ static void conn_reset(struct host_conn *conn, struct host_reactor *r, io_handle
     conn->peer = *peer;
     conn->number = 0;
     conn->shown = 0;
+    conn->out = NULL;
     conn->recv = (struct io_op){.done = recv_done};
     conn->send = (struct io_op){.done = send_done};
     conn->place = NULL;
@@ -110,21 +110,22 @@ static void show_received(struct host_conn *conn, const struct io_op *op, uint64
 static void show_output(struct host_conn *conn, uint32_t count)
 {
     struct tap *tap = conn->r->tap;
+    struct io_vec *out = conn->out->places;
     uint64_t skip = conn->shown, len = 0;
     uint32_t first = 0;
     for (uint32_t i = 0; i < count; i++)
-        len += conn->out[i].len;
+        len += out[i].len;
     if (len <= skip)
         return;
     conn->shown = len;
-    for (len -= skip; skip >= conn->out[first].len; first++)
-        skip -= conn->out[first].len;
+    for (len -= skip; skip >= out[first].len; first++)
+        skip -= out[first].len;
     /* The first place is cut for the call: it is given back whole, for the send. */
-    struct io_vec whole = conn->out[first];
-    conn->out[first] = (struct io_vec){(uint8_t *)whole.ptr + skip, whole.len - skip};
-    tap->bytes(tap, conn->number, TAP_TO_INITIATOR, conn->out + first, count - first, len,
+    struct io_vec whole = out[first];
+    out[first] = (struct io_vec){(uint8_t *)whole.ptr + skip, whole.len - skip};
+    tap->bytes(tap, conn->number, TAP_TO_INITIATOR, out + first, count - first, len,
                env_now(conn->r->host->env));
-    conn->out[first] = whole;
+    out[first] = whole;
 }
 
 static void show_sent(struct host_conn *conn, uint64_t len)
@@ -221,21 +222,43 @@ static void recv_done(struct io_op *op)
 
 /* ---- sending ---- */
 
+static bool output_get(struct host_conn *conn)
+{
+    struct host_reactor *r = conn->r;
+    struct list_node *node = list_pop_front(&r->free_outputs);
+    conn->out =
+        node ? list_entry(node, struct host_output, node) : env_alloc(r->host->env, sizeof *conn->out);
+    return conn->out != NULL;
+}
+
+static void output_put(struct host_conn *conn)
+{
+    list_push_front(&conn->r->free_outputs, &conn->out->node);
+    conn->out = NULL;
+}
+
 void host_conn_send(struct host_conn *conn)
 {
     if (conn->send.busy || conn->closing)
         return; /* send_done goes on */
-    uint32_t count = tgt_conn_gather(conn->engine, conn->out, IO_VEC_MAX);
+    if (!output_get(conn)) {
+        tgt_conn_lost(conn->engine, ERR_NOMEM);
+        return;
+    }
+    uint32_t count = tgt_conn_gather(conn->engine, conn->out->places, IO_VEC_MAX);
     if (count > 0 && conn->r->tap)
         show_output(conn, count);
     if (count > 0)
-        io_send(conn->r->io, &conn->send, conn->sock, conn->out, count);
+        io_send(conn->r->io, &conn->send, conn->sock, conn->out->places, count);
+    else
+        output_put(conn);
 }
 
 static void send_done(struct io_op *op)
 {
     struct host_conn *conn = container_of(op, struct host_conn, send);
     uint64_t sent = op->result > 0 ? (uint64_t)op->result : 0;
+    output_put(conn);
     if (conn->r->tap)
         show_sent(conn, sent);
     tgt_conn_sent(conn->engine, sent);

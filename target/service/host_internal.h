@@ -14,6 +14,12 @@
 #define HOST_BACKLOG    512                 /* connections the kernel keeps for us */
 #define HOST_MEMORY_MIN (16u * 1024 * 1024) /* bytes: least share of one reactor */
 
+/* The places of one send. Only connections that are sending have one. */
+struct host_output {
+    struct list_node node; /* reactor->free_outputs */
+    struct io_vec places[IO_VEC_MAX];
+};
+
 struct host_conn {
     struct list_node node;      /* reactor->conns, or reactor->free_conns */
     struct list_node recv_node; /* reactor->to_recv or reactor->starved */
@@ -25,7 +31,7 @@ struct host_conn {
     uint16_t group; /* of the portal that it came in through */
     struct io_op recv, send;
     struct io_vec in[FRAMER_PLACES_MAX];
-    struct io_vec out[IO_VEC_MAX];
+    struct host_output *out;       /* while a send is in flight */
     uint64_t shown;                /* bytes of the output to come that the tap has seen already */
     struct io_post post;           /* on its way to another reactor */
     struct directory_place *place; /* one reference, or NULL */
@@ -59,7 +65,7 @@ struct host_reactor {
     struct pool *pool;
     struct tap *tap; /* borrowed, or NULL */
     struct tgt_reactor engine;
-    struct list_node conns, free_conns, listeners, free_msgs;
+    struct list_node conns, free_conns, listeners, free_msgs, free_outputs;
     struct list_node to_recv; /* connections that may be read again at the end of this turn */
     struct list_node starved; /* connections whose receive found no memory */
     struct io_timer deadline; /* the engine's */

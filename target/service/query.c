@@ -34,6 +34,8 @@ static json_t *users_json(const json_t *users)
             json_object_set(one, "mutual_name", json_object_get(user, "mutual_name"));
             json_object_set_new(one, "mutual_secret", json_string("set"));
         }
+        if (json_object_get(user, "initiator"))
+            json_object_set(one, "initiator", json_object_get(user, "initiator"));
         json_array_append_new(out, one);
     }
     return out;

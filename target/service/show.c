@@ -57,8 +57,9 @@ void show_target(const json_t *answer, FILE *out)
                 config_text(item, "spec"), config_text(item, "serial"), config_text(item, "naa"));
     }
     json_array_foreach(json_object_get(answer, "users"), i, item)
-        fprintf(out, "  user %s  secret set%s%s\n", config_text(item, "name"),
-                config_text(item, "mutual_name")[0] ? ", mutual as " : "", config_text(item, "mutual_name"));
+        fprintf(out, "  user %s  secret set%s%s%s%s\n", config_text(item, "name"),
+                config_text(item, "mutual_name")[0] ? ", mutual as " : "", config_text(item, "mutual_name"),
+                config_text(item, "initiator")[0] ? ", only for " : "", config_text(item, "initiator"));
     json_array_foreach(json_object_get(answer, "acls"), i, item)
     {
         const char *initiator = config_text(item, "initiator"), *net = config_text(item, "net");

@@ -38,6 +38,9 @@ static struct tgt_user *users_build(const struct env *env, const json_t *list, u
         user->secret_len = copy_secret(user->secret, config_text(item, "secret"));
         snprintf(user->mutual_name, sizeof user->mutual_name, "%s", config_text(item, "mutual_name"));
         user->mutual_secret_len = copy_secret(user->mutual_secret, config_text(item, "mutual_secret"));
+        const char *initiator = config_text(item, "initiator");
+        if (initiator[0])
+            name_pattern_normalize(initiator, strlen(initiator), user->initiator, NULL);
     }
     *count = (uint32_t)json_array_size(list);
     return users;

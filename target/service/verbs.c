@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/env.h"
 #include "common/base/units.h"
 #include "target/service/config.h"
 #include "target/service/limits.h"
@@ -274,29 +275,54 @@ static json_t *user_params(const struct args *args, struct outcome *o)
     return params;
 }
 
+/* A secret of nothing but random bits, as text that every initiator takes (R7143-9.2.1-03, R7143-9.2.1-04).
+ */
+#define GENERATED_LEN 16 /* bytes: 96 bits are the least that RFC 7143 9.2.1 asks for */
+static const char *generate(char *buf)
+{
+    uint8_t bits[GENERATED_LEN];
+    env_host()->random(env_host()->ctx, bits, sizeof bits);
+    for (size_t i = 0; i < sizeof bits; i++)
+        snprintf(buf + 2 * i, 3, "%02x", bits[i]);
+    return buf;
+}
+
 static bool run_user_set(const struct args *args, struct outcome *o)
 {
     char buf[SECRET_TEXT_MAX], mutual_buf[SECRET_TEXT_MAX];
     const char *secret, *mutual_secret, *mutual = args_value(args, "--mutual");
+    bool made = args_flag(args, "--generate");
     if (!verbs_secret(args, "--secret", "--secret-file", buf, &secret, o) ||
         !verbs_secret(args, "--mutual-secret", "--mutual-secret-file", mutual_buf, &mutual_secret, o))
         return false;
+    if (made && (secret || mutual_secret))
+        return outcome_refuse(o, "--generate makes the secrets: give none");
+    if (made)
+        secret = generate(buf);
+    if (made && mutual)
+        mutual_secret = generate(mutual_buf);
     if (!secret)
-        return outcome_refuse(o, "give a secret with --secret-file FILE or --secret TEXT");
+        return outcome_refuse(o, "give a secret with --secret-file FILE, --secret TEXT or --generate");
     if (!mutual != !mutual_secret)
         return outcome_refuse(
             o, "--mutual NAME and --mutual-secret-file FILE (or --mutual-secret TEXT) come together");
     json_t *params = user_params(args, o), *more;
     if (!params)
         return false;
-    more = json_pack("{s:s, s:s*, s:s*, s:b}", "secret", secret, "mutual_name", mutual, "mutual_secret",
-                     mutual_secret, "weak", args_flag(args, "--weak"));
+    more = json_pack("{s:s, s:s*, s:s*, s:s*, s:b}", "secret", secret, "mutual_name", mutual, "mutual_secret",
+                     mutual_secret, "initiator", args_value(args, "--initiator"), "weak",
+                     args_flag(args, "--weak"));
     if (!more || json_object_update(params, more) != 0) {
         json_decref(params);
         params = NULL;
     }
     json_decref(more);
-    return change(args, "user.set", params, o);
+    if (!change(args, "user.set", params, o))
+        return false;
+    if (made) /* nobody can ask for them later */
+        printf("secret %s\n%s%s%s", secret, mutual ? "mutual secret " : "", mutual ? mutual_secret : "",
+               mutual ? "\n" : "");
+    return true;
 }
 
 static bool run_user_remove(const struct args *args, struct outcome *o)
@@ -457,9 +483,11 @@ OPTIONS(portal_options,
 OPTIONS(user_set_options, {"--secret-file", "FILE", "read the secret from a file; - is standard input"},
         {"--secret", "TEXT",
          "the secret itself: every user of this machine can see it while the command runs"},
+        {"--generate", NULL, "make the secrets, of 128 random bits each, and print them"},
         {"--mutual", "NAME", "name with which the target answers a challenge"},
         {"--mutual-secret-file", "FILE", "its secret"},
         {"--mutual-secret", "TEXT", "its secret, visible as above"},
+        {"--initiator", "NAME", "only initiators of this name may use it, or pattern with *"},
         {"--weak", NULL, "allow a secret of fewer than 12 bytes"},
         {"--discovery", NULL, "for discovery instead of a target: user set --discovery NAME"});
 OPTIONS(user_remove_options, {"--discovery", NULL, "a discovery user: user remove --discovery NAME"});

@@ -131,14 +131,26 @@ static int umpire_init(struct umpire *u)
     return 0;
 }
 
+/* How often each rule was broken, also beyond what was logged. */
+static void tell_tally(const struct referee *referee)
+{
+    const struct referee_rule *rule;
+    uint64_t findings;
+    for (size_t at = 0; (rule = referee_tally(referee, &at, &findings)) != NULL;)
+        log_warn("referee", "%s %s: %" PRIu64 " findings: %s", rule->requirement,
+                 rule->party == REFEREE_INITIATOR ? "initiator" : "target", findings, rule->sentence);
+}
+
 static void umpire_fini(struct umpire *u)
 {
     struct referee_counts counts;
     report(u);
     referee_count(u->referee, &counts);
-    log_info("referee",
-             "%" PRIu64 " PDUs of %" PRIu64 " connections: %" PRIu64 " findings, %" PRIu64 " undecidable",
-             counts.pdus, counts.connections, counts.findings, counts.undecidable);
+    tell_tally(u->referee);
+    log_line(counts.findings ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "referee",
+             "%" PRIu64 " PDUs of %" PRIu64 " connections: %" PRIu64 " findings, %" PRIu64
+             " undecidable, %" PRIu64 " sessions",
+             counts.pdus, counts.connections, counts.findings, counts.undecidable, counts.sessions);
     referee_free(u->referee);
     pthread_mutex_destroy(&u->lock);
     for (size_t i = 0; i < WATCH_BUCKETS; i++) {

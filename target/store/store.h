@@ -31,7 +31,8 @@ struct store_req {
     bool fua;             /* WRITE, ZERO, DISCARD: stable media before done */
     uint64_t offset, len; /* bytes; len is the sum of vec for READ and WRITE */
     struct io_vec vec[STORE_REQ_VECS];
-    uint32_t vec_count;
+    uint32_t vec_count;    /* 0, with READ only: lend it, see store_info.lend_len */
+    void *loan;            /* lent: what give_back wants; NULL: nothing to give back */
     int result;            /* 0 or enum err, when complete; ERR_NOSPACE: the medium is full */
     uint64_t error_offset; /* bytes, absolute: where a failed READ or WRITE stopped; = offset when unknown */
     void (*done)(struct store_req *req); /* called when submit said false, on the reactor of submission */
@@ -59,6 +60,10 @@ struct store_info { /* what a store says of itself */
         block_min; /* bytes: smallest block size it can serve (device sector, O_DIRECT alignment), else 1 */
     uint32_t discard_granularity; /* bytes, 0 unknown */
     uint32_t optimal_io;          /* bytes, 0 unknown */
+    /* Bytes, a power of two; 0: never. A READ without places that stays between two multiples of it is lent:
+     * vec[0] then is the store's own memory, which nobody changes until give_back. */
+    uint32_t lend_len;
+    bool instant; /* READ and WRITE complete when they are submitted, and need no io (it may be NULL) */
     enum store_concurrency concurrency;
 };
 
@@ -89,7 +94,9 @@ struct store_ops {
     bool (*submit)(struct store *store, struct io *io, struct store_req *req);
     /* Grows (or, where the kind can, shrinks); takes effect for requests submitted afterwards. */
     int (*resize)(struct store *store, struct io *io, uint64_t size, char *why, size_t why_len);
-    void (*close)(struct store *store, struct io *io); /* no request in flight */
+    /* Ends a loan, on any reactor; NULL when the store lends nothing that it has to keep. */
+    void (*give_back)(struct store *store, void *loan);
+    void (*close)(struct store *store, struct io *io); /* no request in flight, nothing lent */
 };
 
 struct store {

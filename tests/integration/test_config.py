@@ -146,6 +146,15 @@ def test_advertised_address_and_groups(state, service):
     assert "198.51.100.7:3260,1" in out and "[::1]:" in out and ",2" in out
 
 
+@pytest.mark.parametrize("bad", ["a b:1", "host:0", "host:65536", "host:3260,1", "2001:db8::1", ":3260", "host:"])
+def test_bad_advertised_address_changes_nothing(state, bad):
+    create(state)
+    before = (state / "config.json").read_bytes()
+    refused = verb(state, "portal", "add", "127.0.0.1:0", "--advertise", bad, check=False)
+    assert refused.returncode == 2 and bad in refused.stderr
+    assert (state / "config.json").read_bytes() == before
+
+
 def test_wildcard_portal_answers_the_address_reached(state, service):
     create(state)
     verb(state, "portal", "add", "0.0.0.0:0")
@@ -171,7 +180,7 @@ def test_session_list_and_drop(state, service, programs, tmp_path):
     local_portal(state)
     target = service(state)
     target.iqn = IQN
-    bench = lunette.Program(tmp_path, "bench", [lunette.BIN / "lunette-bench", "--duration", "6s", target.url()])
+    bench = lunette.Program(tmp_path, "bench", [lunette.BIN / "lunette-bench", "--recover", "--duration", "6s", target.url()])
     programs.append(bench)
     sessions = []
     for _ in range(100):
@@ -192,7 +201,7 @@ def test_stop_says_how_many_sessions_it_closed(state, service, programs, tmp_pat
     local_portal(state)
     target = service(state)
     target.iqn = IQN
-    bench = lunette.Program(tmp_path, "bench", [lunette.BIN / "lunette-bench", "--sessions", "3", "--duration", "30s",
+    bench = lunette.Program(tmp_path, "bench", [lunette.BIN / "lunette-bench", "--recover", "--sessions", "3", "--duration", "30s",
                                                 target.url()])
     bench.expect_exit = None
     programs.append(bench)

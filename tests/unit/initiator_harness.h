@@ -75,6 +75,7 @@ struct rig {
     uint8_t *wire;         /* from the initiator, not yet taken */
     size_t wire_len, wire_cap, wire_pos;
     uint32_t stat_sn, exp_cmd_sn, max_cmd_sn;
+    uint64_t r2t_lun; /* of rig_r2t: that of the commands that it makes */
     struct rig_event events[RIG_EVENTS];
     uint32_t event_count, event_pos;
     struct rig_pdu pdu;
@@ -131,6 +132,7 @@ static inline struct rig *rig_new(void)
     r->now = 1000 * RIG_SECOND;
     r->seed = 1;
     r->stat_sn = 0x1000;
+    r->r2t_lun = 0x0001000000000000ull;
     r->exp_cmd_sn = 1;
     r->max_cmd_sn = 32;
     assert_int_equal(pool_new(&r->env, 64u << 20, &r->pool), 0);
@@ -616,13 +618,18 @@ static inline void rig_response(struct rig *r, uint32_t itt, uint8_t status, con
     pdu.itt = itt;
     pdu.status = status;
     pdu.stat_sn = r->stat_sn++;
+    if (status == 2 && !len) { /* R7143-11.4.7-01: never without sense data */
+        static const uint8_t sense[20] = {0, 18, 0x70, 0, 5, 0, 0, 0, 0, 10, [14] = 0x24};
+        data = sense;
+        len = sizeof sense;
+    }
     RIG_SEND(r, scsi_response, &pdu, data, len);
 }
 static inline void rig_r2t(struct rig *r, uint32_t itt, uint32_t ttt, uint32_t r2t_sn, uint32_t offset,
                            uint32_t len)
 {
     RIG_PDU(r, r2t, pdu);
-    pdu.lun = 0x0001000000000000ull;
+    pdu.lun = r->r2t_lun;
     pdu.itt = itt;
     pdu.ttt = ttt;
     pdu.stat_sn = r->stat_sn;

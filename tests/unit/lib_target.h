@@ -83,8 +83,12 @@ struct fake {
     int logins, commands, logouts, texts, tmf_abort, tmf_reset;
     int sessions, further, reassigns, pings; /* further: logins to a session that was there */
     int logout_reasons[4];
+    int overlaps;            /* logins of a new session while connections of the old one were there */
+    uint8_t isids[16][6];    /* of the first logins */
+    char names[16][224];     /* InitiatorName of them */
     uint64_t received, sent; /* bytes */
     /* knobs */
+    const struct env *client_env;      /* of fake_client; NULL: the world's */
     uint32_t max_connections, level;   /* granted; 0: one connection, level 0 */
     bool forget_session;               /* further logins are refused: there is no such session */
     bool refuse_further;               /* or: too many connections */
@@ -262,9 +266,12 @@ static inline void fake_login_begin(struct fake_conn *c, const struct pdu_login_
 static inline void fake_login_end(struct fake_conn *c, const struct pdu_login_request *asked)
 {
     struct fake *f = c->fake;
+    if (f->logins < 16)
+        memcpy(f->isids[f->logins], asked->isid, 6);
     f->logins++;
     for (int i = 0; i < f->conn_count; i++) { /* reinstatement of the session, or of the connection */
         struct fake_conn *old = f->conns[i];
+        f->overlaps += old != c && old->up && old->open && !old->closing && asked->tsih == 0;
         if (old != c && old->up && old->open && (asked->tsih == 0 || old->cid == c->cid))
             fake_conn_end(old);
     }
@@ -325,8 +332,11 @@ static inline void fake_login(struct fake_conn *c, const uint8_t *bhs, const uin
     fake_login_begin(c, &asked);
     key_declare_target(&c->keys, &w);
     text_parser_init(&parser, data, len, TEXT_VALUE_LEN_MAX);
-    while (text_parser_next(&parser, &key, &value) == TEXT_PAIR)
+    while (text_parser_next(&parser, &key, &value) == TEXT_PAIR) {
+        if (text_is(key, "InitiatorName") && f->logins < 16)
+            text_copy(value, f->names[f->logins], sizeof f->names[0]);
         assert_int_equal(key_receive(&c->keys, key, value, &w), KEYS_OK);
+    }
     if (asked.csg == 1)
         key_offer_operational(&c->keys, &w);
     key_flush(&c->keys, &w);
@@ -610,7 +620,9 @@ static inline struct lnt_client *fake_client(struct fake *f, void (*tweak)(struc
              "iqn.2026-01.com.example:host");
     if (tweak)
         tweak(&options);
-    assert_int_equal(lnt_client_new(sim_env(f->world), f->client_io, &url, &options, &client), 0);
+    assert_int_equal(lnt_client_new(f->client_env ? f->client_env : sim_env(f->world), f->client_io, &url,
+                                    &options, &client),
+                     0);
     return client;
 }
 

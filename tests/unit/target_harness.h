@@ -203,7 +203,10 @@ static inline void store_execute(struct world *w, struct store_req *req)
     uint64_t at = req->offset;
     req->result = w->fail_next;
     w->fail_next = 0;
-    if (req->result == 0)
+    if (req->verb == STORE_READ && req->vec_count == 0) { /* to be lent */
+        bool now = ram->store.ops->submit(&ram->store, NULL, req);
+        assert(now);
+    } else if (req->result == 0)
         for (uint32_t i = 0; i < req->vec_count && (req->verb == STORE_READ || req->verb == STORE_WRITE);
              i++) {
             if (req->verb == STORE_READ)

@@ -220,15 +220,22 @@ static void trace_events_arrive_as_log_lines(void **state)
     capture_begin();
     env_trace(env_host(), TRACE_WARN, "login.refused", "conn 7", "bad\nname", 2, 1);
     env_trace(env_host(), TRACE_INFO, "session", NULL, NULL, 0, 5);
+    env_trace(env_host(), TRACE_WARN, "login.failed", "iqn.x", "CHAP: wrong", 0x201, 1);
+    env_trace(env_host(), TRACE_INFO, "tmf", "iqn.x", NULL, 5, UINT32_MAX);
+    env_trace(env_host(), TRACE_INFO, "tmf", "iqn.x", NULL, 1, 102);
     env_trace(env_host(), TRACE_DEBUG, "pdu.rx", "conn 7", NULL, 0, 0); /* below the level */
     const char *lines = capture_end();
-    assert_non_null(strstr(lines, " warn login: conn 7: login.refused bad\\x0aname (2, 1)\n"));
-    assert_non_null(strstr(lines, " info session: session (0, 5)\n"));
+    assert_non_null(strstr(lines, " warn login: conn 7: login.refused bad\\x0aname\n"));
+    assert_non_null(strstr(lines, " info session: session\n"));
+    /* numbers come with what they are */
+    assert_non_null(strstr(lines, " login: iqn.x: login.failed CHAP: wrong, status 0x201\n"));
+    assert_non_null(strstr(lines, " tmf: iqn.x: tmf, function 5, no task\n"));
+    assert_non_null(strstr(lines, " tmf: iqn.x: tmf, function 1, task 102\n"));
     assert_null(strstr(lines, "pdu.rx"));
     log_setup(LOG_LEVEL_DEBUG, LOG_FORMAT_TEXT, LOG_SINK_STDERR, "test");
     capture_begin();
     env_trace(env_host(), TRACE_DEBUG, "pdu.rx", "conn 7", NULL, 0, 0);
-    assert_string_equal(after_time(capture_end()), "debug pdu: conn 7: pdu.rx (0, 0)\n");
+    assert_string_equal(after_time(capture_end()), "debug pdu: conn 7: pdu.rx\n");
 }
 
 #define TEST(name) cmocka_unit_test_setup(name, defaults)

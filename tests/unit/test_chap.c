@@ -345,6 +345,7 @@ static void the_first_step_is_an_algorithm(void **state)
         expect_target_failure(target_hears_words(rows[i].words), rows[i].status, rows[i].words);
     }
     PROVES("R7143-9.2-05", "target");
+    PROVES("R7143-6.3-22", "target");
 }
 
 /* An exchange up to the challenge, with MD5; *good is the right CHAP_N and CHAP_R. */

@@ -174,9 +174,9 @@ static void rig_fini(struct rig *rig)
 static void rig_nexus(struct rig *rig, uint32_t reactor, struct scsi_nexus *nexus, const char *name)
 {
     memset(nexus, 0, sizeof *nexus);
-    snprintf(nexus->initiator_port, sizeof nexus->initiator_port, "%s,i,0x00023d000001", name);
-    snprintf(nexus->target_port, sizeof nexus->target_port, "iqn.2026-01.test:t,t,0x0001");
-    snprintf(nexus->target_name, sizeof nexus->target_name, "iqn.2026-01.test:t");
+    nexus->initiator_port = name;
+    nexus->target_port = "iqn.2026-01.test:t,t,0x0001";
+    nexus->target_name = "iqn.2026-01.test:t";
     nexus->target_portal_group_tag = 1;
     nexus->relative_port = 1;
     nexus->map = &rig->map;

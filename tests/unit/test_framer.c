@@ -635,8 +635,10 @@ static void a_framer_moves_between_pdus_with_what_was_read_ahead(void **state)
             if (got == FRAMER_HEADER && p->choice == SKIP_IT)
                 framer_skip(&h.f);
             if (got == FRAMER_NEED_MORE) {
-                if (h.f.stage != FRAMER_AT_DATA) /* perhaps within a header */
+                if (h.f.stage != FRAMER_AT_DATA) { /* perhaps within a header */
                     move(&h);
+                    assert_int_equal(framer_next(&h.f, &pdu), FRAMER_NEED_MORE);
+                }
                 host_feed(&h, 1 + rnd(20000), 16384);
             }
             if (got == FRAMER_PDU) {

@@ -482,6 +482,7 @@ static void fast_abort_stops_data_out(void **state)
         }
         r->exp_cmd_sn += 3;
         for (uint32_t i = 0; i < 3; i++) {
+            r->r2t_lun = rc[i].c.lun;
             rig_r2t(r, c[i].itt, 50 + i, 0, 65536, 8192);
             if (i > 0 || !fast)
                 rig_take(r, PDU_OP_data_out);
@@ -545,6 +546,7 @@ static void terminated_tasks_are_acknowledged(void **state)
             assert_true(ack.immediate);
         }
         for (uint32_t i = 0; i < 2; i++) {
+            r->r2t_lun = rc[i].c.lun;
             rig_r2t(r, c[i].itt, 50 + i, 0, 65536, 8192);
             if (i || !fast)
                 rig_take(r, PDU_OP_data_out);

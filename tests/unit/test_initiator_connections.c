@@ -5,6 +5,8 @@
  * scripted target with one link per connection (initiator_harness.h). */
 #include "tests/unit/initiator_harness.h"
 
+#include "initiator/iscsi/states.h"
+
 #define LUN 0x0001000000000000ull
 
 static void later_connections_join_the_session(void **state)
@@ -31,8 +33,8 @@ static void later_connections_join_the_session(void **state)
         assert_ptr_equal(ini_conn_host(r->conn), r);
         assert_int_equal(ini_connections(r->s), i + 1);
         assert_int_equal(ini_conn_params(r->conn)->max_connections, RIG_LINKS);
-        assert_string_equal(r->keys.params.initiator_name, RIG_INITIATOR);
-        assert_string_equal(r->keys.params.target_name, RIG_TARGET);
+        assert_string_equal(r->keys.texts.initiator_name, RIG_INITIATOR);
+        assert_string_equal(r->keys.texts.target_name, RIG_TARGET);
     }
     assert_int_equal(ini_conn_new(r->s, r, &none), ERR_RANGE);
     rig_free(r);
@@ -306,6 +308,8 @@ static void a_session_logout_ends_all_connections(void **state)
     for (int i = 0; i < 5; i++)
         rig_event(r, INI_EVENT_CONN_CLOSED);
     rig_event(r, INI_EVENT_CLOSED);
+    assert_int_equal(ini_transitions(r->s)->session[1], 1); /* N3: closed, */
+    assert_int_equal(ini_transitions(r->s)->session[3], 0); /* N5: not failed */
     rig_free(r);
     PROVES("R7143-8.1.2-08", "initiator");
     PROVES("R7143-11.14-02", "initiator");

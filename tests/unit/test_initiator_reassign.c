@@ -109,6 +109,7 @@ static void a_session_is_continued_on_a_new_connection(void **state)
     PROVES("R7143-7.1.4.3-01", "initiator");
     PROVES("R7143-7.1.4.3-02", "initiator");
     PROVES("R7143-7.1.4.3-03", "initiator");
+    PROVES("R7143-7.1.5-03", "initiator"); /* level 2 was said, and is done */
     PROVES("R7143-7.2.2-05", "initiator");
     PROVES("R7143-7.5-01", "initiator");
     PROVES("R7143-8.2-01", "initiator");
@@ -218,6 +219,8 @@ static void a_failed_replacement_is_no_end(void **state)
     rig_cut(r, ERR_RESET);
     wanted(r);
     rig_use(r, 3);
+    assert_int_equal(rig_connect(r), ERR_AGAIN); /* a host that cannot wait */
+    rig_advance(r, 2 * RIG_SECOND);
     assert_int_equal(rig_connect(r), 0);
     struct pdu_login_response no = rig_login_response(r, rig_take(r, PDU_OP_login_request), false);
     no.status_class = 2;
@@ -315,6 +318,7 @@ static void commands_move_to_the_connection_that_is_left(void **state)
     rig_response(r, p.itt[0], 2, NULL, 0);
     assert_int_equal(p.rc[1].c.outcome, INI_DONE_STATUS);
     assert_int_equal(ini_connections(r->s), 1);
+    assert_int_equal(ini_transitions(r->s)->cleanup[3], 1); /* M4 */
     rig_forget_events(r);
     rig_join(r, 2); /* there is room again */
     pair_end(&p);
@@ -360,7 +364,9 @@ static void what_never_arrived_is_sent_again(void **state)
 static void a_task_that_the_target_does_not_know_is_lost(void **state)
 {
     (void)state;
-    for (uint8_t response = 1; response < 6; response++) {
+    static const uint8_t responses[] = {1, 2, 4, 5, 6};
+    for (size_t i = 0; i < sizeof responses; i++) {
+        uint8_t response = responses[i];
         struct pair p;
         pair_begin(&p);
         struct rig *r = p.r;
@@ -374,6 +380,91 @@ static void a_task_that_the_target_does_not_know_is_lost(void **state)
         assert_int_equal(p.rc[0].c.outcome, INI_DONE_STATUS);
         pair_end(&p);
     }
+}
+
+/* Linux' LIO rejects a reassignment that it carries out: the task goes on. */
+static void a_rejected_reassignment_may_have_been_one(void **state)
+{
+    (void)state;
+    struct pair p;
+    pair_begin(&p);
+    struct rig *r = p.r;
+    struct pdu_logout_request out = pair_break(&p);
+    answer_logout(r, out.itt, 0, 0, 20);
+    answer_tmf(r, take_reassign(r, p.itt[1], 0).itt, 255);
+    assert_int_equal(p.rc[1].reported, 0);
+    rig_advance(r, RIG_SECOND);
+    rig_response(r, p.itt[1], 2, NULL, 0);
+    assert_int_equal(p.rc[1].reported, 1);
+    assert_int_equal(p.rc[1].c.outcome, INI_DONE_STATUS);
+    rig_response(r, p.itt[0], 2, NULL, 0);
+    rig_advance(r, 20 * RIG_SECOND);
+    assert_true(ini_is_up(r->s));
+    pair_end(&p);
+}
+
+/* It was meant: nothing comes, and soon the task is lost, the session is not. */
+static void a_rejected_reassignment_without_more_is_a_loss(void **state)
+{
+    (void)state;
+    struct pair p;
+    pair_begin(&p);
+    struct rig *r = p.r;
+    struct pdu_logout_request out = pair_break(&p);
+    answer_logout(r, out.itt, 0, 0, 20);
+    answer_tmf(r, take_reassign(r, p.itt[1], 0).itt, 255);
+    rig_response(r, p.itt[0], 2, NULL, 0);
+    rig_advance(r, 2 * RIG_SECOND - 1);
+    assert_int_equal(p.rc[1].reported, 0);
+    rig_advance(r, 1);
+    assert_int_equal(p.rc[1].reported, 1);
+    assert_int_equal(p.rc[1].c.outcome, INI_DONE_LOST);
+    assert_true(ini_is_up(r->s));
+    pair_end(&p);
+}
+
+/* LIO calls the reassignment of a task complete that it does not have: nothing ever comes. The session must
+ * not wait for that; the commands come back lost and can be given to a new one. */
+static void a_reassigned_task_that_does_not_go_on_ends_the_session(void **state)
+{
+    (void)state;
+    struct pair p;
+    pair_begin(&p);
+    struct rig *r = p.r;
+    struct pdu_logout_request out = pair_break(&p);
+    answer_logout(r, out.itt, 0, 0, 20);
+    answer_tmf(r, take_reassign(r, p.itt[1], 0).itt, 0);
+    rig_response(r, p.itt[0], 2, NULL, 0);
+    rig_advance(r, 15 * RIG_SECOND - 1);
+    assert_int_equal(p.rc[1].reported, 0);
+    assert_true(ini_is_up(r->s));
+    rig_advance(r, 1);
+    rig_expect_failure(r, "does not go on");
+    assert_int_equal(p.rc[1].reported, 1);
+    assert_int_equal(p.rc[1].c.outcome, INI_DONE_LOST);
+    pair_end(&p);
+}
+
+/* One that goes on, by R2T here, may take as long as it wants. */
+static void a_reassigned_task_that_goes_on_may_be_slow(void **state)
+{
+    (void)state;
+    struct pair p;
+    pair_begin(&p);
+    struct rig *r = p.r;
+    struct pdu_logout_request out = pair_break(&p);
+    answer_logout(r, out.itt, 0, 0, 20);
+    answer_tmf(r, take_reassign(r, p.itt[1], 0).itt, 0);
+    rig_response(r, p.itt[0], 2, NULL, 0);
+    rig_r2t(r, p.itt[1], 7, 0, 65536, 8192);
+    struct pdu_data_out d;
+    RIG_TAKE(r, data_out, &d);
+    rig_advance(r, 60 * RIG_SECOND);
+    assert_int_equal(p.rc[1].reported, 0);
+    assert_true(ini_is_up(r->s));
+    rig_response(r, p.itt[1], 2, NULL, 0);
+    assert_int_equal(p.rc[1].c.outcome, INI_DONE_STATUS);
+    pair_end(&p);
 }
 
 /* Time2Retain 0 in the Logout Response: the tasks are gone, nothing is reassigned. */
@@ -628,16 +719,85 @@ static void an_abort_waits_for_a_new_allegiance(void **state)
     pair_begin(&p);
     struct rig *r = p.r;
     struct pdu_logout_request out = pair_break(&p);
-    assert_int_equal(ini_task_management(r->s, 1, LUN, &p.rc[1].c, &tag), ERR_AGAIN);
-    answer_logout(r, out.itt, 0, 0, 20);
-    answer_tmf(r, take_reassign(r, p.itt[1], 0).itt, 0);
     assert_int_equal(ini_task_management(r->s, 1, LUN, &p.rc[1].c, &tag), 0);
     rig_pump(r);
-    rig_take(r, PDU_OP_task_management_request);
+    assert_true(rig_quiet(r));
+    answer_logout(r, out.itt, 0, 0, 20);
+    uint32_t reassign = take_reassign(r, p.itt[1], 0).itt;
+    assert_true(rig_quiet(r)); /* the target must have it first */
+    answer_tmf(r, reassign, 0);
+    struct pdu_task_management_request abort;
+    RIG_TAKE(r, task_management_request, &abort);
+    assert_int_equal(abort.function, 1);
+    assert_int_equal(abort.itt, tag);
+    assert_int_equal(abort.referenced_task_tag, p.itt[1]);
     answer_tmf(r, tag, 0);
+    assert_int_equal(rig_event(r, INI_EVENT_COMMAND_DONE)->event.command == &p.rc[1].c, 1);
+    assert_int_equal(rig_event(r, INI_EVENT_TMF_DONE)->event.response, 0);
     assert_int_equal(p.rc[1].c.outcome, INI_DONE_ABORTED);
     rig_response(r, p.itt[0], 2, NULL, 0);
     pair_end(&p);
+}
+
+/* It ends before it has one: the abort is answered too. */
+static void an_abort_of_a_command_that_is_lost_is_answered(void **state)
+{
+    (void)state;
+    struct pair p;
+    uint32_t tag;
+    pair_begin(&p);
+    struct rig *r = p.r;
+    struct pdu_logout_request out = pair_break(&p);
+    assert_int_equal(ini_task_management(r->s, 1, LUN, &p.rc[1].c, &tag), 0);
+    answer_logout(r, out.itt, 0, 0, 0); /* the target has dropped it */
+    assert_int_equal(p.rc[1].c.outcome, INI_DONE_LOST);
+    assert_int_equal(rig_event(r, INI_EVENT_COMMAND_DONE)->event.command == &p.rc[1].c, 1);
+    const struct ini_event *done = &rig_event(r, INI_EVENT_TMF_DONE)->event;
+    assert_int_equal(done->tag, tag);
+    assert_int_equal(done->response, INI_REPLY_LOST);
+    assert_int_equal(done->service, INI_SERVICE_FUNCTION_REJECTED);
+    assert_true(rig_quiet(r));
+    rig_response(r, p.itt[0], 2, NULL, 0);
+    pair_end(&p);
+}
+
+/* "Task still allegiant": the failed connection is logged out once more, and only then is it tried again; not
+ * for ever. */
+static void a_task_that_is_allegiant_still_waits_for_another_logout(void **state)
+{
+    (void)state;
+    for (int times = 1; times <= 12; times += 11) {
+        struct pair p;
+        struct pdu_logout_request again;
+        pair_begin(&p);
+        struct rig *r = p.r;
+        struct pdu_logout_request out = pair_break(&p);
+        answer_logout(r, out.itt, 0, 0, 20);
+        int turn = 0;
+        while (turn < times && !p.rc[1].reported) {
+            answer_tmf(r, take_reassign(r, p.itt[1], 0).itt, 3);
+            if (p.rc[1].reported)
+                break;
+            RIG_TAKE(r, logout_request, &again);
+            assert_int_equal(again.reason, 2);
+            assert_int_equal(again.cid, out.cid);
+            assert_int_equal(again.exp_stat_sn, out.exp_stat_sn);
+            assert_true(rig_quiet(r));
+            answer_logout(r, again.itt, 0, 0, 20);
+            turn++;
+        }
+        if (times == 1) {
+            answer_tmf(r, take_reassign(r, p.itt[1], 0).itt, 0);
+            assert_int_equal(p.rc[1].reported, 0);
+            rig_response(r, p.itt[1], 2, NULL, 0);
+            assert_int_equal(p.rc[1].c.outcome, INI_DONE_STATUS);
+        } else {
+            assert_int_equal(turn, 8);
+            assert_int_equal(p.rc[1].c.outcome, INI_DONE_LOST);
+        }
+        rig_response(r, p.itt[0], 2, NULL, 0);
+        pair_end(&p);
+    }
 }
 
 /* A function that takes a command which waits for its connection leaves a gap in the target's numbers if the
@@ -673,6 +833,7 @@ static void a_gap_that_nobody_fills_is_plugged(void **state)
     rig_advance(r, RIG_SECOND);
     assert_true(rig_quiet(r));
     pair_end(&p);
+    PROVES("R7143-7.3-05", "initiator");
 }
 
 /* Who offers level 2 can do with less; and one connection is enough for level 2. */
@@ -762,6 +923,10 @@ int main(void)
         cmocka_unit_test(commands_move_to_the_connection_that_is_left),
         cmocka_unit_test(what_never_arrived_is_sent_again),
         cmocka_unit_test(a_task_that_the_target_does_not_know_is_lost),
+        cmocka_unit_test(a_rejected_reassignment_may_have_been_one),
+        cmocka_unit_test(a_rejected_reassignment_without_more_is_a_loss),
+        cmocka_unit_test(a_reassigned_task_that_does_not_go_on_ends_the_session),
+        cmocka_unit_test(a_reassigned_task_that_goes_on_may_be_slow),
         cmocka_unit_test(tasks_that_the_target_has_dropped_are_lost),
         cmocka_unit_test(a_snack_tag_ends_with_its_connection),
         cmocka_unit_test(a_late_answer_to_a_lost_function_is_dropped),
@@ -772,6 +937,8 @@ int main(void)
         cmocka_unit_test(other_requests_are_lost_with_their_connection),
         cmocka_unit_test(recovery_waits_for_buffers),
         cmocka_unit_test(an_abort_waits_for_a_new_allegiance),
+        cmocka_unit_test(an_abort_of_a_command_that_is_lost_is_answered),
+        cmocka_unit_test(a_task_that_is_allegiant_still_waits_for_another_logout),
         cmocka_unit_test(a_gap_that_nobody_fills_is_plugged),
         cmocka_unit_test(the_level_is_what_the_target_takes),
         cmocka_unit_test(recovery_without_memory_ends_in_order),

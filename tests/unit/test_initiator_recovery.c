@@ -316,6 +316,7 @@ static void a_refused_snack_spoils_the_command(void **state)
         read_end(&s);
     }
     PROVES("R7143-7.8-10", "initiator");
+    PROVES("R7143-13.19-03", "initiator"); /* the target need not have it any more */
 }
 
 /* ---- level 1: responses ---- */
@@ -637,6 +638,7 @@ static void an_unacknowledged_command_is_sent_again(void **state)
     for (int i = 0; i < 3; i++)
         rig_command_fini(&rc[i]);
     PROVES("R7143-7.2.1-05", "initiator");
+    PROVES("R7143-4.2.2.1-21", "initiator");
     PROVES("R7143-7.11-01", "initiator");
     PROVES("R7143-7.1.4.2-01", "initiator");
     PROVES("R7143-7.2.1-01", "initiator");
@@ -688,6 +690,7 @@ static void after_a_new_segment_length_data_is_asked_for_anew(void **state)
     PROVES("R7143-11.16.6-01", "initiator");
     PROVES("R7143-11.16.7-01", "initiator");
     PROVES("R7143-11.16-01", "initiator");
+    PROVES("R7143-11.16-06", "initiator"); /* 0 and 0: all that was not acknowledged came */
     PROVES("R7143-6.4-01", "initiator");
 }
 

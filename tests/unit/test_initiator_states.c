@@ -181,6 +181,7 @@ static void failures(void **state)
     assert_int_equal(ini_session_state(r->s), INI_Q4_FAILED);
     ini_connect_failed(r->s);
     rig_use(r, 1);
+    rig_advance(r, 2 * RIG_SECOND);
     assert_int_equal(rig_connect(r), 0);
     rig_cut(r, ERR_RESET);
     rig_advance(r, 2 * RIG_SECOND);

@@ -263,6 +263,7 @@ static void digests_are_the_first_common_choice(void **state)
     PROVES("R7143-6.2.1-01", "both");
     PROVES("R7143-6.2.1-02", "both");
     PROVES("R7143-13.1-01", "both");
+    PROVES("R7143-6.2-18", "initiator");
 }
 
 static void task_reporting_is_the_first_common_choice(void **state)

@@ -92,6 +92,9 @@ static void every_key_of_the_standard_is_known(void **state)
                                         "X#NodeArchitecture"};
     assert_int_equal(COUNT(names), KEY_COUNT);
     for (size_t i = 0; i < COUNT(names); i++) {
+        /* the formats of extensions: X- for keys, Y- and Z- for what lists hold, X#, Y# and Z# registered */
+        bool extension = strchr("XYZ", names[i][0]) && (names[i][1] == '-' || names[i][1] == '#');
+        assert_int_equal(extension, strcmp(names[i], "X#NodeArchitecture") == 0);
         enum key_id id = key_find(text_range_of(names[i]));
         assert_int_not_equal(id, KEY_UNKNOWN);
         assert_string_equal(key_defs[id].name, names[i]);
@@ -107,6 +110,8 @@ static void every_key_of_the_standard_is_known(void **state)
             }
         }
     }
+    PROVES("R7143-11.12.10-02", "both");
+    PROVES("R7143-14-01", "both");
 }
 
 /* Everything a normal login may propose is answered in its own words, never NotUnderstood. */
@@ -145,6 +150,7 @@ static void all_keys_are_understood(void **state)
     PROVES("R7143-13.25-03", "both");
     PROVES("R7143-13.25-04", "both");
     PROVES("R7143-13.25-05", "both");
+    PROVES("R7143-11.12.10-02", "both");
 }
 
 static void inadmissible_values_are_rejected(void **state)
@@ -200,6 +206,7 @@ static void inadmissible_values_are_rejected(void **state)
     PROVES("R7143-6.2-22", "both");
     PROVES("R7143-6.2.1-03", "both");
     PROVES("R7143-13.1-12", "both");
+    PROVES("R7143-6.2.2-05", "both");
 }
 
 static void unknown_keys_are_not_understood(void **state)
@@ -303,7 +310,7 @@ static void keys_come_from_their_side(void **state)
     check(KEY_ROLE_INITIATOR, KEY_STAGE_OPERATIONAL, to_initiator, COUNT(to_initiator));
     assert_true(side.neg.pending.has_target_portal_group_tag);
     assert_int_equal(side.neg.pending.target_portal_group_tag, 0);
-    assert_string_equal(side.neg.pending.target_address, "10.0.0.1");
+    assert_string_equal(side.neg.pending_texts.target_address, "10.0.0.1");
     PROVES("R7143-13.9-01", "both");
     PROVES("R7143-13.9-03", "initiator");
     PROVES("R7143-13.3-01", "initiator");
@@ -479,6 +486,7 @@ static void refusals_leave_the_default(void **state)
     check_answers(tolerant, 1, &config);
     PROVES("R7143-6.2-11", "both");
     PROVES("R7143-6.2-14", "both");
+    PROVES("R7143-6.2-17", "both");
     PROVES("R7143-6.2-15", "both");
     PROVES("R7143-13.14-03", "both");
     PROVES("R7143-13.26.2-05", "both");
@@ -536,9 +544,9 @@ static void names_are_validated_and_folded(void **state)
     side_init(&side, KEY_ROLE_TARGET, &config, KEY_STAGE_SECURITY);
     assert_string_equal(
         outcome("InitiatorName=IQN.1991-05.com.Microsoft:Host_1|TargetName=eui.020000023B040506|"), "");
-    assert_string_equal(side.neg.pending.initiator_name, "iqn.1991-05.com.microsoft:host_1");
-    assert_string_equal(side.neg.pending.target_name, "eui.020000023b040506");
-    assert_string_equal(side.neg.params.initiator_name, ""); /* not before the stage is concluded */
+    assert_string_equal(side.neg.pending_texts.initiator_name, "iqn.1991-05.com.microsoft:host_1");
+    assert_string_equal(side.neg.pending_texts.target_name, "eui.020000023b040506");
+    assert_string_equal(side.neg.texts.initiator_name, ""); /* not before the stage is concluded */
     static const struct row rows[] = {
         {"InitiatorName=|", "!0200 R7143-4.2.7.3-01"},
         {"InitiatorName=host|", "!0200 R7143-4.2.7.3-01"},
@@ -546,6 +554,7 @@ static void names_are_validated_and_folded(void **state)
         {"TargetName=naa.1234|", "!0200 R7143-4.2.7.3-01"},
     };
     check(KEY_ROLE_TARGET, KEY_STAGE_SECURITY, rows, COUNT(rows));
+    PROVES("R7143-4.2.7.3-01", "target");
 }
 
 static void over_long_values_are_refused_or_cut(void **state)
@@ -566,7 +575,7 @@ static void over_long_values_are_refused_or_cut(void **state)
     snprintf(words, sizeof words, "MaxBurstLength=%s|HeaderDigest=%s|X#NodeArchitecture=%s|", value, value,
              value);
     assert_string_equal(outcome(words), "MaxBurstLength=Reject|HeaderDigest=Reject|");
-    assert_int_equal(strlen(side.neg.pending.node_architecture), 255);
+    assert_int_equal(strlen(side.neg.pending_texts.node_architecture), 255);
     /* of our own we send none that is too long */
     for (int role = 0; role < 2; role++)
         for (size_t len = 255; len <= 256; len++) {
@@ -577,6 +586,7 @@ static void over_long_values_are_refused_or_cut(void **state)
         }
     PROVES("R7143-13.26.1-01", "both");
     PROVES("R7143-13.26.2-02", "both");
+    PROVES("R7143-6.1-14", "both");
 }
 
 static void aliases_are_kept_readable(void **state)
@@ -586,10 +596,10 @@ static void aliases_are_kept_readable(void **state)
     key_config_default(&config);
     side_init(&side, KEY_ROLE_TARGET, &config, KEY_STAGE_OPERATIONAL);
     assert_string_equal(outcome("InitiatorAlias=caf\xc3\xa9 4|"), "");
-    assert_string_equal(side.neg.pending.initiator_alias, "caf\xc3\xa9 4");
+    assert_string_equal(side.neg.pending_texts.initiator_alias, "caf\xc3\xa9 4");
     side_init(&side, KEY_ROLE_TARGET, &config, KEY_STAGE_OPERATIONAL);
     assert_string_equal(outcome("InitiatorAlias=caf\xe9 4|"), "");
-    assert_string_equal(side.neg.pending.initiator_alias, "caf? 4");
+    assert_string_equal(side.neg.pending_texts.initiator_alias, "caf? 4");
 }
 
 static void wrong_session_types_fail_with_their_own_status(void **state)
@@ -692,10 +702,10 @@ static void send_targets_is_a_query(void **state)
     side_init(&side, KEY_ROLE_TARGET, &config, KEY_STAGE_FULL_FEATURE);
     for (size_t i = 0; i < COUNT(rows); i++) {
         key_text_begin(&side.neg);
-        assert_false(side.neg.pending.has_send_targets);
+        assert_false(side.neg.pending_texts.has_send_targets);
         assert_string_equal(outcome(rows[i].text), "");
-        assert_true(side.neg.pending.has_send_targets);
-        assert_string_equal(side.neg.pending.send_targets, rows[i].expected);
+        assert_true(side.neg.pending_texts.has_send_targets);
+        assert_string_equal(side.neg.pending_texts.send_targets, rows[i].expected);
         assert_int_equal(key_conclude(&side.neg), KEYS_OK);
     }
     key_text_begin(&side.neg);
@@ -711,6 +721,7 @@ static void send_targets_is_a_query(void **state)
     side_new_text(&side);
     assert_true(key_request_targets(&side.neg, &side.w, "All"));
     assert_string_equal(outcome("SendTargets=Reject|"), "");
+    PROVES("R7143-13.3-01", "initiator");
 }
 
 /* ---- overrides, writing ---- */
@@ -746,6 +757,7 @@ static void overrides_replace_and_add_offers(void **state)
     side_init(&side, KEY_ROLE_INITIATOR, &config, KEY_STAGE_OPERATIONAL);
     assert_true(key_offer_operational(&side.neg, &side.w));
     assert_null(strstr(side_words(&side), "X-com"));
+    PROVES("R7143-6.3-21", "initiator");
     PROVES("R7143-6.2-13", "initiator");
     PROVES("R7143-13.22-02", "initiator");
     PROVES("R7143-13.25-02", "initiator");

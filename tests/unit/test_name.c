@@ -87,6 +87,10 @@ static void wrong_names_are_refused_with_a_reason(void **state)
         {"iqn.2001-04.com.example:a\x7f", "only letters", false},
         {"iqn.2001-04.com.example:\xff", "UTF-8", false},
         {"iqn.2001-04.com.example:\xc3", "UTF-8", false},
+        {"iqn.2001-04.com.example:cafe\xcc\x81", "form C", true},             /* e and an acute accent */
+        {"iqn.2001-04.com.example:\xe2\x84\xab", "form C", true},             /* the sign of the angstrom */
+        {"iqn.2001-04.com.example:\xe1\x84\x80\xe1\x85\xa1", "form C", true}, /* Hangul in pieces */
+        {"iqn.2001-04.com.example:\xf0\xaf\xa0\x80", "form C", true},         /* a compatibility ideograph */
         {"eui.020000023b04050", "16 hex", false},
         {"eui.020000023b0405061", "16 hex", false},
         {"eui.020000023b04050g", "16 hex", false},
@@ -109,6 +113,7 @@ static void wrong_names_are_refused_with_a_reason(void **state)
     PROVES("R7143-4.2.7.4-01", "both");
     PROVES("R7143-4.2.7.5-01", "both");
     PROVES("R7143-4.2.7.6-01", "both");
+    PROVES("R7143-4.2.7.2-01", "both");
 }
 
 static void names_end_at_223_bytes(void **state)

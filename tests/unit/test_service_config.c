@@ -11,6 +11,7 @@
 
 #include "target/service/change.h"
 #include "target/service/config.h"
+#include "tests/unit/proves.h"
 
 #define IQN "iqn.2026-01.org.example:disk1"
 #define LUN(n, id)                                                                                           \
@@ -58,6 +59,13 @@ static const struct {
     {ROOT("\"portals\": [{\"address\": \"host.example:1\"}]"), "portals[0].address"},
     {ROOT("\"portals\": [{\"address\": \"1.2.3.4:1\", \"group\": 0}]"), "portals[0].group"},
     {ROOT("\"portals\": [{\"address\": \"1.2.3.4:1\", \"advertise\": \"\"}]"), "advertise"},
+    {ROOT("\"portals\": [{\"address\": \"1.2.3.4:1\", \"advertise\": \"a b:1\"}]"), "advertise"},
+    {ROOT("\"portals\": [{\"address\": \"1.2.3.4:1\", \"advertise\": \"host:0\"}]"), "advertise"},
+    {ROOT("\"portals\": [{\"address\": \"1.2.3.4:1\", \"advertise\": \"host:65536\"}]"), "advertise"},
+    {ROOT("\"portals\": [{\"address\": \"1.2.3.4:1\", \"advertise\": \"2001:db8::1\"}]"), "advertise"},
+    {ROOT("\"portals\": [{\"address\": \"1.2.3.4:1\", \"advertise\": \"host:3260,1\"}]"), "advertise"},
+    {ROOT("\"portals\": [{\"address\": \"1.2.3.4:1\", \"advertise\": \"host\"}]"), NULL},
+    {ROOT("\"portals\": [{\"address\": \"1.2.3.4:1\", \"advertise\": \"[2001:db8::1]:99\"}]"), NULL},
     {ROOT("\"portals\": [{\"address\": \"1.2.3.4:1\"}, {\"address\": \"1.2.3.4:1\"}]"), "already exists"},
 };
 
@@ -145,6 +153,14 @@ static void changes_keep_a_valid_tree(void **state)
         {"user.set", "{\"target\": \"" IQN "\", \"name\": \"u\", \"secret\": \"short\", \"weak\": true}",
          NULL},
         {"user.set", "{\"target\": \"" IQN "\", \"name\": \"u\", \"secret\": \"exactly12byt\"}", NULL},
+        {"user.set",
+         "{\"target\": \"" IQN "\", \"name\": \"u\", \"secret\": \"exactly12byt\", \"mutual_name\": \"m\", "
+         "\"mutual_secret\": \"short\"}",
+         "12"}, /* R7143-9.2.1-07: with it the target would answer a challenge */
+        {"user.set",
+         "{\"target\": \"" IQN
+         "\", \"name\": \"u\", \"secret\": \"exactly12byt\", \"initiator\": \"iqn.x*\"}",
+         NULL},
         {"user.set", "{\"discovery\": true, \"name\": \"d\", \"secret\": \"exactly12byt\"}", NULL},
         {"user.remove", "{\"target\": \"" IQN "\", \"name\": \"v\"}", "v"},
         {"acl.add", "{\"target\": \"" IQN "\"}", "initiator"},
@@ -178,6 +194,9 @@ static void changes_keep_a_valid_tree(void **state)
     assert_int_equal(json_array_size(json_object_get(root, "targets")), 0);
     assert_int_equal(json_array_size(json_object_get(root, "discovery_users")), 1);
     json_decref(root);
+    PROVES("R7143-15-01", "target");
+    PROVES("R7143-15-02", "target");
+    PROVES("R7143-9.2.1-07", "target");
 }
 
 static void identities_are_minted_apart_and_can_be_chosen(void **state)

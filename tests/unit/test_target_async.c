@@ -71,6 +71,7 @@ static void dropped_session_is_told_on_every_connection(void **state)
     }
     assert_int_equal(w.downs, 1);
     PROVES("R7143-11.9.1-17", "target");
+    PROVES("R7143-4.2.6-03", "target");
 }
 
 static void nobody_waits_long_for_a_peer_that_does_not_read(void **state)
@@ -114,6 +115,7 @@ static void connection_drop_is_told_on_another(void **state)
     assert_false(c.closed);
     client_settle(&c, 0);
     PROVES("R7143-11.9.1-07", "target");
+    PROVES("R7143-8.1.2-17", "target");
 }
 
 static void logout_of_one_connection_is_no_drop(void **state)

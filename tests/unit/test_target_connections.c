@@ -163,6 +163,7 @@ static void commands_run_in_order_across_connections(void **state)
     PROVES("R7143-4.2.2.1-07", "target");
     PROVES("R7143-4.2.2.1-10", "target");
     PROVES("R7143-4.2.2.1-24", "target");
+    PROVES("R7143-6.3.1-04", "target");
 }
 
 static void unsolicited_data_may_come_before_its_commands_turn(void **state)
@@ -244,7 +245,7 @@ static void what_belongs_to_another_connection_is_refused(void **state)
     data_out_send(&d, &out, want, 4096);
     assert_int_equal(expect_reject(&d), 9);
     snack_send(&d, 0, p.itt, PDU_TAG_RESERVED, 0, 0);
-    assert_int_equal(expect_reject(&d), 4);
+    assert_int_equal(expect_reject(&d), 9);
     data_out_send(&c, &out, want, 4096);
     expect_status(&c, p.itt, 0);
 }
@@ -322,7 +323,7 @@ static void logout_reasons_are_three(void **state)
     p.exp_stat_sn = c.exp_stat_sn;
     pdu_logout_request_encode(&p, bhs);
     client_send(&c, bhs, NULL, 0);
-    assert_int_equal(expect_reject(&c), 9);
+    assert_int_equal(expect_reject(&c), 4);
     client_settle(&c, 0);
     PROVES("R7143-11.14.1-01", "target");
 }
@@ -385,7 +386,16 @@ static void a_format_error_ends_the_session(void **state)
     client_push(&d);
     assert_true(c.closed && d.closed);
     assert_int_equal(w.downs, 1);
+    struct client *both[] = {&c, &d}; /* what goes out is still in order: both are told before */
+    for (int i = 0; i < 2; i++) {
+        struct pdu_async_message told;
+        pdu_async_message_decode(client_expect(both[i], PDU_OP_async_message)->bhs, &told);
+        assert_int_equal(told.async_event, 3);
+        assert_true(client_quiet(both[i]));
+    }
     PROVES("R7143-7.7-01", "target");
+    PROVES("R7143-4.2.6-03", "target");
+    PROVES("R7143-8.1.2-17", "target");
 }
 
 static void an_aborted_place_stays_taken_when_its_connection_goes(void **state)
@@ -486,6 +496,7 @@ static void reinstatement_below_level_two_ends_the_tasks(void **state)
     PROVES("R7143-6.3.4-04", "target");
     PROVES("R7143-8.1.2-09", "target");
     PROVES("R7143-11.14-10", "target");
+    PROVES("R7143-4.2.6-04", "target");
 }
 
 static void session_reinstatement_closes_all_connections(void **state)
@@ -549,6 +560,9 @@ static void a_read_goes_on_where_it_was(void **state)
     PROVES("R7143-11.14-10", "target");
     PROVES("R7143-7.1.5-02", "target");
     PROVES("R7143-7.1.5-03", "target");
+    PROVES("R7143-11.5.1-23", "target");
+    PROVES("R7143-11.6-02", "target");
+    PROVES("R7143-11.5.6-02", "target");
 }
 
 static void a_read_in_the_store_waits_for_its_new_connection(void **state)
@@ -597,7 +611,7 @@ static void sent_data_is_cut_for_the_new_connection(void **state)
     assert_int_equal(collect(&d, p.itt, 0, 16384), 0);
     assert_memory_equal(buf, want, 16384);
     snack_send(&d, 0, p.itt, PDU_TAG_RESERVED, 0, 1); /* the tag of the old task is gone with its status */
-    assert_int_equal(expect_reject(&d), 4);
+    assert_int_equal(expect_reject(&d), 9);
 }
 
 static void a_write_asks_again_for_what_has_not_come(void **state)

@@ -150,6 +150,8 @@ static void all_data_combinations_write_what_was_sent(void **state)
     PROVES("R7143-11.4.5.2-04", "target");
     PROVES("R7143-11.4.5.1-03", "target");
     PROVES("R7143-4.2.5.3-03", "target");
+    PROVES("R7143-4.2.1-01", "target");
+    PROVES("R7143-13.19-02", "target");
 }
 
 static void four_kib_blocks_merge_odd_first_bursts(void **state)
@@ -230,6 +232,7 @@ static void data_in_keeps_segment_and_burst_limits(void **state)
     PROVES("R7143-11.7.6-02", "target");
     PROVES("R7143-11.7.6-03", "target");
     PROVES("R7143-4.2.2.1-24", "target");
+    PROVES("R7143-13.19-02", "target");
 }
 
 /* ---- residuals ---- */
@@ -248,6 +251,16 @@ static const struct residual_row residuals[] = {
     {"TEST UNIT READY with R and a length", {0x00}, true, false, 64, false, true, 64, 0, 0},
     {"TEST UNIT READY with W and a length", {0x00}, false, true, 64, false, true, 64, 0, 0},
     {"INQUIRY shorter than announced", {0x12, 0, 0, 0, 36}, true, false, 100, false, true, 64, 36, 0},
+    {"INQUIRY shorter than its allocation length",
+     {0x12, 0, 0, 0, 255},
+     true,
+     false,
+     255,
+     false,
+     true,
+     181,
+     74,
+     0},
     {"INQUIRY exact", {0x12, 0, 0, 0, 36}, true, false, 36, false, false, 0, 36, 0},
     {"INQUIRY longer than announced", {0x12, 0, 0, 0, 36}, true, false, 16, true, false, 20, 16, 0},
     {"INQUIRY without the R bit", {0x12, 0, 0, 0, 36}, false, false, 0, true, false, 36, 0, 0},
@@ -318,6 +331,7 @@ static void residuals_follow_the_table(void **state)
     PROVES("R7143-11.4.7-01", "target");
     PROVES("R7143-11.4.7-03", "target");
     PROVES("R7143-11.7.3-01", "target");
+    PROVES("R7143-11.4.5.3-03", "target");
 }
 
 static void writes_have_residuals_too(void **state)
@@ -532,6 +546,9 @@ static void wrong_data_ends_the_command_as_the_rfc_says(void **state)
     PROVES("R7143-7.3-02", "target");
     PROVES("R7143-11.8-04", "target");
     PROVES("R7143-4.2.5.3-04", "target");
+    PROVES("R7143-13.11-02", "target");
+    PROVES("R7143-13.11-04", "target");
+    PROVES("R7143-11.17.1-04", "target");
 }
 
 static void command_that_fails_early_waits_for_its_unsolicited_data(void **state)
@@ -597,6 +614,8 @@ static void digests_protect_both_directions(void **state)
     PROVES("R7143-11.2.3-01", "target");
     PROVES("R7143-11.2.3-02", "target");
     PROVES("R7143-11.2.3-03", "target");
+    PROVES("R7143-13.1-02", "target");
+    PROVES("R7143-13.1-03", "target");
 }
 
 static void bad_data_digest_is_rejected_and_ends_the_write(void **state)
@@ -745,6 +764,47 @@ static void cutting_the_stream_changes_nothing(void **state)
 
 /* ---- memory ---- */
 
+/* What is kept for retransmission needs memory: without it the command ends BUSY, but not in the middle of a
+ * sequence. */
+static void a_read_without_memory_ends_its_sequence(void **state)
+{
+    (void)state;
+    uint32_t busy = 0, short_of_data = 0;
+    for (uint64_t seed = 1; seed <= 300; seed++) {
+        teardown(NULL);
+        world_init(&w);
+        w.config->targets[0].keys.error_recovery_level = 1;
+        w.seed = seed;
+        world_start(&w);
+        client_init(&c, &w);
+        client_login(&c, "ErrorRecoveryLevel=1\nMaxRecvDataSegmentLength=512");
+        client_settle(&c, 0);
+        w.fail_alloc = 6;
+        read_send(&c, 0, 8);
+        w.fail_alloc = 0;
+        bool open = false;
+        uint32_t pdus = 0;
+        for (struct reply *r; (r = client_reply(&c)) != NULL && pdu_opcode(r->bhs) == PDU_OP_data_in;
+             pdus++) {
+            struct pdu_data_in in;
+            pdu_data_in_decode(r->bhs, &in);
+            assert_int_equal(in.data_sn, pdus);
+            open = !in.final;
+        }
+        if (c.closed)
+            continue; /* no memory even for the answer */
+        struct pdu_scsi_response rsp;
+        pdu_scsi_response_decode(c.reply.bhs, &rsp);
+        assert_int_equal(pdu_opcode(c.reply.bhs), PDU_OP_scsi_response);
+        assert_false(open);
+        assert_int_equal(rsp.exp_data_sn, pdus);
+        busy += rsp.status == 8;
+        short_of_data += rsp.status == 8 && pdus > 0;
+    }
+    assert_true(busy > 5 && short_of_data > 5);
+    PROVES("R7143-11.7.1-02", "target");
+}
+
 static void steady_state_makes_no_task_objects(void **state)
 {
     (void)state;
@@ -813,6 +873,7 @@ int main(void)
         TEST(too_long_segment_closes_the_connection),
         TEST(cutting_the_stream_changes_nothing),
         TEST(steady_state_makes_no_task_objects),
+        TEST(a_read_without_memory_ends_its_sequence),
         TEST(stuck_peer_costs_bounded_memory),
     };
     return cmocka_run_group_tests_name("target_data", tests, NULL, NULL);

@@ -48,6 +48,7 @@ static void login_to_full_feature_answers_with_tsih_and_portal_group(void **stat
     PROVES("R7143-13.9-01", "target");
     PROVES("R7143-13.6-01", "target");
     PROVES("R7143-6.3-19", "target");
+    PROVES("R7143-11.13.8-01", "target");
 }
 
 static void login_through_both_stages_keeps_tsih_for_the_last_response(void **state)
@@ -69,6 +70,7 @@ static void login_through_both_stages_keeps_tsih_for_the_last_response(void **st
     assert_int_equal(r.stat_sn, sn + 1);
     assert_false(reply_has(&c.reply, "TargetPortalGroupTag=1"));
     r = client_login_step(&c, 1, 3, "");
+    assert_int_equal(r.exp_cmd_sn, 10);
     assert_int_equal(r.transit, 1);
     assert_int_not_equal(r.tsih, 0);
     assert_int_equal(r.stat_sn, sn + 2);
@@ -219,6 +221,8 @@ static void wrong_header_fields_are_refused(void **state)
         pdu_login_response_decode(client_expect(&c, PDU_OP_login_response)->bhs, &rsp);
         if (login_status(rsp) != rows[i].status)
             fail_msg("field %d: %04x", (int)rows[i].field, login_status(rsp));
+        assert_int_equal(rsp.version_max, 0);
+        assert_int_equal(rsp.version_active, 0);
         assert_true(c.closed);
     }
     PROVES("R7143-11.12.4-02", "target");
@@ -651,6 +655,7 @@ static void chap_mutual_proves_the_target(void **state)
     assert_true(tgt_session_next(&w.r, 0, &info));
     assert_string_equal(info.auth, "CHAP mutual");
     PROVES("R7143-12.1.3-05", "target");
+    PROVES("R7143-9.1-01", "target");
 }
 
 static void skipping_required_authentication_fails(void **state)

@@ -84,14 +84,15 @@ static void responses_are_kept_until_they_are_acknowledged(void **state)
     assert_int_equal(reject.reason, 4);
     snack_send(&c, SNACK_STATUS, NO_TAG, NO_TAG, begin + 2, 1);
     assert_true(same_again(client_expect(&c, PDU_OP_scsi_response)->bhs, first[2]));
-    snack_send(&c, 4, NO_TAG, NO_TAG, 0, 0);
-    assert_int_equal(expect_reject(&c), 9);
+    snack_send(&c, 4, NO_TAG, NO_TAG, 0, 0); /* a reserved type */
+    assert_int_equal(expect_reject(&c), 4);
     PROVES("R7143-4.2.2.2-05", "target");
     PROVES("R7143-4.2.2.2-03", "target");
     PROVES("R7143-11.16-02", "target");
     PROVES("R7143-11.16-05", "target");
     PROVES("R7143-11.16-06", "target");
     PROVES("R7143-11.16.1-01", "target");
+    PROVES("R7143-11.4.9-02", "target");
 }
 
 static void a_status_that_nobody_kept_is_refused(void **state)
@@ -159,14 +160,17 @@ static void data_comes_again_exactly_as_it_was(void **state)
     for (int i = 0; i < 8; i++)
         assert_true(same_again(client_expect(&c, PDU_OP_data_in)->bhs, head[i]));
     snack_send(&c, SNACK_DATA, itt, NO_TAG, 7, 2); /* one more than there are */
-    assert_int_equal(expect_reject(&c), 4);
+    struct pdu_reject reject;
+    pdu_reject_decode(client_expect(&c, PDU_OP_reject)->bhs, &reject);
+    assert_int_equal(reject.reason, 4);
+    assert_int_equal(reject.data_sn, 8); /* the next that there would be */
     c.exp_stat_sn = begin;
     snack_send(&c, SNACK_DATA, 0x4711, NO_TAG, 0, 0);
-    assert_int_equal(expect_reject(&c), 4);
-    c.exp_stat_sn = rsp.stat_sn + 1; /* status acknowledged: so is the data */
+    assert_int_equal(expect_reject(&c), 9);
+    c.exp_stat_sn = rsp.stat_sn + 1; /* status acknowledged: so is the data, and the tag is nobody's */
     acknowledge_status(&c);
     snack_send(&c, SNACK_DATA, itt, NO_TAG, 0, 1);
-    assert_int_equal(expect_reject(&c), 4);
+    assert_int_equal(expect_reject(&c), 9);
     PROVES("R7143-11.16-01", "target");
     PROVES("R7143-11.16-04", "target");
     PROVES("R7143-11.16-05", "target");
@@ -176,6 +180,8 @@ static void data_comes_again_exactly_as_it_was(void **state)
     PROVES("R7143-7.8-08", "target");
     PROVES("R7143-11.7-02", "target");
     PROVES("R7143-11.7.1-06", "target");
+    PROVES("R7143-11.17.2-01", "target");
+    PROVES("R7143-11.17.1-04", "target");
 }
 
 static void numbers_of_data_fit_the_longest_command(void **state)
@@ -262,6 +268,81 @@ static void a_bidirectional_command_has_one_row_of_numbers(void **state)
     PROVES("R7143-4.2.2.4-05", "target");
     PROVES("R7143-11.7.3-02", "target");
     PROVES("R7143-11.7.1-08", "target");
+}
+
+static void declare_max_recv(const char *pair)
+{
+    uint8_t bhs[PDU_BHS_LEN];
+    struct pdu_text_request text;
+    struct pdu_text_response rsp;
+    pdu_text_request_init(&text);
+    text.immediate = 1;
+    text.final = 1;
+    text.itt = 4000;
+    text.ttt = NO_TAG;
+    text.cmd_sn = c.cmd_sn;
+    text.exp_stat_sn = c.exp_stat_sn;
+    pdu_text_request_encode(&text, bhs);
+    client_send(&c, bhs, pair, (uint32_t)strlen(pair) + 1);
+    pdu_text_response_decode(client_expect(&c, PDU_OP_text_response)->bhs, &rsp);
+    c.exp_stat_sn = rsp.stat_sn + 1;
+}
+
+/* Takes Data-In from `sn` on, each of 1024 bytes, up to `end` bytes; returns the next number. */
+static uint32_t small_pieces(uint32_t sn, uint32_t from, uint32_t end)
+{
+    for (uint32_t at = from; at < end; at += 1024) {
+        struct pdu_data_in in = expect_data_in(&c);
+        assert_int_equal(in.data_sn, sn++);
+        assert_int_equal(in.buffer_offset, at);
+        assert_int_equal(c.reply.len, 1024);
+        assert_memory_equal(c.reply.data, want + at, 1024);
+    }
+    return sn;
+}
+
+static void bidirectional_data_is_cut_anew_too(void **state)
+{
+    (void)state;
+    login(1, "InitialR2T=Yes\nImmediateData=No\nMaxRecvDataSegmentLength=4096\nMaxBurstLength=8192\n"
+             "FirstBurstLength=4096");
+    pattern(want, 16384, 21);
+    memset(w.rams[0].data, 0, 16384);
+    uint32_t itt = bidirectional_send(0, 32);
+    struct pdu_r2t r2t = expect_r2t(&c);
+    struct pdu_data_out out = data_out(itt, r2t.ttt, 0, 0, true);
+    data_out_send(&c, &out, want, 8192);
+    uint32_t came = 0;
+    struct pdu_r2t second = {0};
+    while (!client_quiet(&c)) { /* data of the first burst, and the next R2T among it */
+        struct reply *r = client_reply(&c);
+        if (pdu_opcode(r->bhs) == PDU_OP_r2t)
+            pdu_r2t_decode(r->bhs, &second);
+        else
+            came += r->len;
+    }
+    assert_true(came > 0);
+    assert_int_equal(second.buffer_offset, 8192);
+    declare_max_recv("MaxRecvDataSegmentLength=1024");
+    snack_send(&c, SNACK_R_DATA, itt, 77, 0, 0);
+    uint32_t sn = small_pieces(0, 0, came);
+    assert_true(client_quiet(&c)); /* the R2T that is out is not made again */
+    out = data_out(itt, second.ttt, 0, 8192, true);
+    data_out_send(&c, &out, want + 8192, 8192);
+    sn = small_pieces(sn, came, 16384); /* and its tag is as good as it was */
+    struct pdu_scsi_response rsp;
+    pdu_scsi_response_decode(client_expect(&c, PDU_OP_scsi_response)->bhs, &rsp);
+    assert_int_equal(rsp.status, 0);
+    assert_int_equal(rsp.snack_tag, 77);
+    assert_int_equal(sn, 16);
+    assert_memory_equal(w.rams[0].data, want, 16384);
+    snack_send(&c, SNACK_R_DATA, itt, 78, 0, 0); /* once more, when all is over */
+    small_pieces(0, 0, 16384);
+    pdu_scsi_response_decode(client_expect(&c, PDU_OP_scsi_response)->bhs, &rsp);
+    assert_int_equal(rsp.snack_tag, 78);
+    assert_true(client_quiet(&c));
+    PROVES("R7143-11.16.3-03", "target");
+    PROVES("R7143-11.4.4-01", "target");
 }
 
 static void bursts_ask_for_acknowledgement(void **state)
@@ -352,6 +433,7 @@ static void data_is_cut_anew_for_a_smaller_receiver(void **state)
     struct pdu_scsi_response rsp, second;
     uint32_t begin = c.exp_stat_sn, itt = read_send(&c, 0, 32);
     assert_int_equal(read_all(head, 64, &rsp), 4);
+    assert_int_equal(rsp.snack_tag, 0);
     struct pdu_text_request text;
     pdu_text_request_init(&text);
     text.immediate = 1;
@@ -394,6 +476,7 @@ static void data_is_cut_anew_for_a_smaller_receiver(void **state)
     PROVES("R7143-11.16.3-06", "target");
     PROVES("R7143-11.16.3-02", "target");
     PROVES("R7143-11.16.5-02", "target");
+    PROVES("R7143-11.4.4-01", "target");
 }
 
 static void resent_data_starts_at_the_last_acknowledgement(void **state)
@@ -443,6 +526,7 @@ static void level_zero_keeps_nothing(void **state)
     PROVES("R7143-7.8-08", "target");
     PROVES("R7143-7.8-09", "target");
     PROVES("R7143-11.7.2-03", "target");
+    PROVES("R7143-11.4.7.2-04", "target");
 }
 
 /* ---- writes ---- */
@@ -493,6 +577,7 @@ static void damaged_data_is_asked_for_again(void **state)
     PROVES("R7143-11.8-09", "target");
     PROVES("R7143-7.3-01", "target");
     PROVES("R7143-7.13-01", "target");
+    PROVES("R7143-13.19-03", "target");
 }
 
 static void damaged_unsolicited_data_is_asked_for_again(void **state)
@@ -653,6 +738,7 @@ static void data_that_does_not_come_is_asked_for_again_and_then_given_up(void **
     assert_int_equal(expect_response(&c).status, 2);
     assert_true(sense_is(&c, 0x0b, 0x47, 0x05));
     assert_true(tgt_deadline(&w.r) > w.now);
+    PROVES("R7143-7.8-03", "target");
     PROVES("R7143-7.3-02", "target");
     PROVES("R7143-11.8-08", "target");
     PROVES("R7143-7.1.4-01", "target");
@@ -734,6 +820,7 @@ int main(void)
         TEST(numbers_of_data_fit_the_longest_command),
         TEST(a_bidirectional_command_has_one_row_of_numbers),
         TEST(empty_data_segments_are_taken),
+        TEST(bidirectional_data_is_cut_anew_too),
         TEST(bursts_ask_for_acknowledgement),
         TEST(data_pauses_when_much_is_not_acknowledged),
         TEST(data_is_cut_anew_for_a_smaller_receiver),

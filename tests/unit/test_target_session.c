@@ -371,6 +371,33 @@ static void abort_task_set_waits_for_data_that_was_asked_for(void **state)
     PROVES("R7143-4.2.3.3-12", "target");
 }
 
+/* All functions on more than one task do. The command may end in the usual way before. */
+static void resets_wait_for_data_that_was_asked_for(void **state)
+{
+    static const uint8_t functions[] = {4, 5, 6};
+    for (size_t i = 0; i < sizeof functions; i++) {
+        teardown(state);
+        setup(state);
+        login();
+        struct pdu_scsi_command p = command(&c, false, true, 8 * BLOCK);
+        struct pdu_r2t r2t;
+        cdb_rw(p.cdb, true, 0, 8);
+        command_send(&c, &p, NULL, 0);
+        pdu_r2t_decode(client_expect(&c, PDU_OP_r2t)->bhs, &r2t);
+        tmf(&c, functions[i], 0, 0, 0, true, false);
+        assert_true(client_quiet(&c));
+        struct pdu_data_out out = data_out(p.itt, r2t.ttt, 0, 0, true);
+        data_out_send(&c, &out, block, sizeof block);
+        struct reply *r = client_reply(&c);
+        if (r && pdu_opcode(r->bhs) == PDU_OP_scsi_response)
+            r = client_reply(&c);
+        assert_non_null(r);
+        assert_int_equal(pdu_opcode(r->bhs), PDU_OP_task_management_response);
+        assert_true(client_quiet(&c));
+    }
+    PROVES("R7143-4.2.3.3-07", "target");
+}
+
 static void abort_task_set_does_not_wait_for_ever(void **state)
 {
     (void)state;
@@ -550,6 +577,7 @@ static void pings_are_echoed(void **state)
     PROVES("R7143-11.19-03", "target");
     PROVES("R7143-11.19-04", "target");
     PROVES("R7143-11.19.2-01", "target");
+    PROVES("R7143-4.6.3.6-01", "target");
 }
 
 static void silence_after_an_answered_ping_ends_the_connection(void **state)
@@ -768,10 +796,10 @@ static void wrong_requests_are_rejected_and_not_counted(void **state)
         {"SNACK at level 0", 0x10, 0x80, 3, 1},
         {"Login Request", 0x43, 0x87, 4, 1},
         {"command without F or W", 0x01, 0x00, 9, 1},
-        {"reserved attribute", 0x01, 0x87, 9, 1},
+        {"reserved attribute", 0x01, 0x87, 4, 1},
         {"command with the reserved tag", 0x01, 0x80, 9, 0xffffffff},
         {"text with F and C", 0x44, 0xc0, 4, 1},
-        {"logout reason 3", 0x06, 0x83, 9, 1},
+        {"logout reason 3", 0x06, 0x83, 4, 1},
         {"task management without F", 0x02, 0x01, 9, 1},
     };
     login();
@@ -799,6 +827,8 @@ static void wrong_requests_are_rejected_and_not_counted(void **state)
     PROVES("R7143-6.2-02", "target");
     PROVES("R7143-4.2.4-04", "target");
     PROVES("R7143-7.13-01", "target");
+    PROVES("R7143-11-04", "target");
+    PROVES("R7143-11.3.1-06", "target");
 }
 
 static void additional_headers_are_parsed_with_care(void **state)
@@ -886,8 +916,12 @@ static void stop_asks_for_logout_and_lets_commands_end(void **state)
     world_release(&w);
     client_expect(&c, PDU_OP_data_in);
     assert_false(c.closed); /* time to log out */
-    world_pass(&w, 2900000000);
-    assert_false(c.closed);
+    world_pass(&w, 1400000000);
+    assert_true(client_quiet(&c));
+    world_pass(&w, 1500000000);
+    pdu_async_message_decode(client_expect(&c, PDU_OP_async_message)->bhs, &async);
+    assert_int_equal(async.async_event, 1); /* once more, at half of the time */
+    assert_true(client_quiet(&c) && !c.closed);
     world_pass(&w, 200000000);
     pdu_async_message_decode(client_expect(&c, PDU_OP_async_message)->bhs, &async);
     assert_int_equal(async.async_event, 3);
@@ -955,6 +989,7 @@ int main(void)
         TEST(abort_of_a_write_drops_its_late_data),
         TEST(reset_by_another_session_while_data_arrives_is_safe),
         TEST(abort_task_set_waits_for_data_that_was_asked_for),
+        TEST(resets_wait_for_data_that_was_asked_for),
         TEST(abort_task_set_does_not_wait_for_ever),
         TEST(task_set_functions_wait_for_missing_commands),
         TEST(functions_answer_their_codes),

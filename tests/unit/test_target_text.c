@@ -340,6 +340,7 @@ static void tag_and_lun_are_given_back(void **state)
     assert_int_equal(expect_reject(&c), 9);
     assert_int_equal(text_do(&c, "", 9, rsp.ttt).final, 1);
     PROVES("R7143-11.10.4-03", "target");
+    PROVES("R7143-4.6.3.1-01", "target");
 }
 
 static void repeated_key_is_a_protocol_error_over_the_whole_sequence(void **state)
@@ -363,6 +364,7 @@ static void repeated_key_is_a_protocol_error_over_the_whole_sequence(void **stat
     assert_int_equal(rej.reason, 9);
     PROVES("R7143-6.4-12", "target");
     PROVES("R7143-6.4-10", "target");
+    PROVES("R7143-7.12-03", "target");
 }
 
 static void login_only_keys_are_refused_later(void **state)

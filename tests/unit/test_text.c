@@ -98,6 +98,7 @@ static void malformed_texts_are_named(void **state)
         assert_string_equal(out, rows[i].expected);
     }
     PROVES("R7143-6.1-02", "both");
+    PROVES("R7143-6.1-05", "both");
 }
 
 static void key_names_end_at_63_bytes_and_values_at_their_limit(void **state)
@@ -247,6 +248,17 @@ static void writer_and_parser_agree(void **state)
     describe(buf, w.len, 255, out, sizeof out);
     assert_string_equal(
         out, "InitialR2T>Yes;ImmediateData>No;Zero>0;Max>18446744073709551615;H>0x00ff1a;B>0bAP8aAQ==;");
+    uint8_t bytes[8];
+    size_t len;
+    assert_int_equal(text_decode_binary((struct text_range){"123", 3}, bytes, sizeof bytes, &len),
+                     TEXT_BINARY_MALFORMED); /* nor is decimal taken for one */
+    uint64_t n = 7;
+    static const struct text_range most = {"18446744073709551615", 20}, more = {"18446744073709551616", 20};
+    assert_true(text_parse_number(most, &n));
+    assert_int_equal(n, UINT64_MAX);
+    assert_false(text_parse_number(more, &n));
+    PROVES("R7143-6.1-02", "both");
+    PROVES("R7143-6.1-09", "both");
     PROVES("R7143-6.1-11", "both");
 }
 

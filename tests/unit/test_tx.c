@@ -118,6 +118,8 @@ static void the_wire_form_is_that_of_the_rfc(void **state)
         free(out);
         stream_free(s);
     }
+    PROVES("R7143-11.2-01", "both");
+    PROVES("R7143-11.2.1.5-01", "both");
     PROVES("R7143-11.1-01", "both");
     PROVES("R7143-11.1-02", "both");
     PROVES("R7143-11.2.1.6-01", "both");

@@ -1,0 +1,89 @@
+/* Commands that the device server can carry out on the spot (target/scsi/instant.c), from the header to the
+ * response in one go: no task, no tag in the table, nothing to give back later. Only what a command is in
+ * nearly all cases: next in its session's order, alone, whole in one PDU and answered by one. All others take
+ * the usual way (command.c). */
+#include "target/iscsi/conn_internal.h"
+
+#define ATTR_SIMPLE_MAX 1 /* untagged or SIMPLE */
+
+/* Is it this command's turn, and is nothing else going on that it could meet? Recovery levels above 0 keep
+ * what they send, fences order answers of several connections: both need a task. */
+static bool its_turn(const struct tgt_conn *conn, const struct pdu_scsi_command *cmd)
+{
+    const struct tgt_session *s = conn->session;
+    return session_level(s) == 0 && s->conn_count == 1 && s->fence.state == FENCE_DOWN && !s->stopping &&
+           !s->closing && !s->discovery && !s->logging_out && list_empty(&s->held) &&
+           list_empty(&s->waiting) && list_empty(&s->tmfs) && cmd->cmd_sn == s->exp_cmd_sn &&
+           sn_in_window(cmd->cmd_sn, s->exp_cmd_sn, s->max_cmd_sn) && s->active < s->window &&
+           !iscsi_task_find(s, cmd->itt);
+}
+
+static void took(struct tgt_conn *conn)
+{
+    struct tgt_session *s = conn->session;
+    s->exp_cmd_sn++; /* R7143-4.2.2.1-10 */
+    s->commands++;
+    conn->r->counters.commands++;
+}
+
+/* One Data-In with the status on it: R7143-11.7.3-01, R7143-11.7.3-02 */
+static bool instant_read(struct tgt_conn *conn, const struct pdu_scsi_command *cmd)
+{
+    struct tgt_session *s = conn->session;
+    uint32_t len = cmd->expected_data_transfer_length;
+    struct slice data;
+    if (len > conn->params.peer_max_recv_data_segment_length || len > s->params.max_burst_length ||
+        !scsi_instant_read(&s->nexus, cmd->lun, cmd->cdb, len, &data))
+        return false;
+    took(conn);
+    uint8_t bhs[PDU_BHS_LEN];
+    struct pdu_data_in pdu;
+    pdu_data_in_init(&pdu);
+    pdu.final = 1;
+    pdu.has_status = 1;
+    pdu.itt = cmd->itt;
+    pdu.ttt = PDU_TAG_RESERVED;
+    pdu.stat_sn = conn->stat_sn++;
+    session_numbers(s, &pdu.exp_cmd_sn, &pdu.max_cmd_sn);
+    pdu_data_in_encode(&pdu, bhs);
+    s->read_bytes += len;
+    conn->r->counters.read_bytes += len;
+    conn_send(conn, bhs, &data, NULL);
+    return true;
+}
+
+static bool instant_write(struct tgt_conn *conn, const struct pdu_scsi_command *cmd, const struct slice *data)
+{
+    struct tgt_session *s = conn->session;
+    uint32_t len = cmd->expected_data_transfer_length;
+    if (len != data->len || !s->params.immediate_data || len > s->params.first_burst_length ||
+        !scsi_instant_write(&s->nexus, cmd->lun, cmd->cdb, data))
+        return false;
+    took(conn);
+    uint8_t bhs[PDU_BHS_LEN];
+    struct pdu_scsi_response rsp;
+    pdu_scsi_response_init(&rsp);
+    rsp.itt = cmd->itt;
+    rsp.stat_sn = conn->stat_sn++; /* R7143-11.4.9-01 */
+    session_numbers(s, &rsp.exp_cmd_sn, &rsp.max_cmd_sn);
+    pdu_scsi_response_encode(&rsp, bhs);
+    s->write_bytes += len;
+    conn->r->counters.write_bytes += len;
+    conn_send(conn, bhs, NULL, NULL);
+    return true;
+}
+
+bool instant_command(struct tgt_conn *conn, const struct framer_pdu *pdu)
+{
+    struct pdu_scsi_command cmd;
+    if (pdu->bhs[0] != PDU_OP_scsi_command || pdu->ahs_len) /* with the immediate bit it is another byte */
+        return false;
+    pdu_scsi_command_decode(pdu->bhs, &cmd);
+    if (!cmd.final || cmd.read == cmd.write || cmd.attr > ATTR_SIMPLE_MAX || cmd.itt == PDU_TAG_RESERVED ||
+        !its_turn(conn, &cmd))
+        return false;
+    keep_acknowledge(conn, cmd.exp_stat_sn);
+    if (cmd.read)
+        return pdu->data.len == 0 && instant_read(conn, &cmd);
+    return instant_write(conn, &cmd, &pdu->data);
+}

@@ -1,0 +1,84 @@
+/* Commands that are over as soon as they are seen: plain reads and writes of a store that answers at once.
+ * They never become tasks, for there is no time at which anything could act on them: no abort, no reset, no
+ * other command comes in between. What is said here is only what makes a command plain; whatever is wrong or
+ * unusual with one is found by the usual way, in its order of precedence. */
+#include "common/base/mutant.h"
+#include "common/scsi/lun.h"
+#include "target/scsi/private.h"
+
+/* The LU, when a SIMPLE command could enter its task set now and nothing is to be told first. */
+static struct scsi_itl *open_itl(struct scsi_nexus *nexus, uint64_t lun)
+{
+    uint16_t number;
+    bool well_known;
+    if (!lun_decode(lun, &number, &well_known) || well_known)
+        return NULL;
+    struct scsi_itl *itl = itl_known(nexus, number);
+    if (!itl || itl->gone || itl->ua || itl->barriers || itl->live >= nexus->reactor->tasks_per_itl_max ||
+        !list_empty(&itl->blocked))
+        return NULL;
+    return itl->view->flags & (LU_STOPPED | LU_EJECTED) ? NULL : itl;
+}
+
+/* The request for exactly the blocks of the CDB. NULL: this command is not that plain. */
+static struct scsi_itl *plain(struct scsi_nexus *nexus, uint64_t lun, const uint8_t *cdb,
+                              enum cdb_direction direction, uint32_t len, struct store_req *req)
+{
+    enum cdb_direction moves;
+    uint64_t lba;
+    uint32_t blocks;
+    if (len == 0 || !cdb_plain_blocks(cdb, &moves, &lba, &blocks) || moves != direction)
+        return NULL;
+    struct scsi_itl *itl = open_itl(nexus, lun);
+    if (!itl)
+        return NULL;
+    const struct scsi_lu_view *view = itl->view;
+    uint32_t block = view->lu->config.block_size;
+    if (!view->lu->store->info.instant || len != (uint64_t)blocks * block || lba > view->blocks ||
+        blocks > view->blocks - lba)
+        return NULL;
+    req->store = view->lu->store;
+    req->fua = false;
+    req->offset = lba * block;
+    req->len = len;
+    req->loan = NULL;
+    return itl;
+}
+
+bool scsi_instant_read(struct scsi_nexus *nexus, uint64_t lun, const uint8_t *cdb, uint32_t len,
+                       struct slice *data)
+{
+    struct store_req req;
+    struct scsi_itl *itl = nexus->takes_loans ? plain(nexus, lun, cdb, CDB_IN, len, &req) : NULL;
+    if (!itl)
+        return false;
+    uint32_t lend_len = req.store->info.lend_len;
+    if ((req.offset & (lend_len - 1)) + len > lend_len)
+        return false;
+    struct scsi_loan *loan = loan_new(nexus->reactor);
+    if (!loan)
+        return false;
+    req.verb = STORE_READ;
+    req.vec_count = 0;
+    if (!req.store->ops->submit(req.store, NULL, &req) || req.result) {
+        loan_unused(loan);
+        return false;
+    }
+    *data = loan_take(loan, itl->view, &req);
+    return true;
+}
+
+bool scsi_instant_write(struct scsi_nexus *nexus, uint64_t lun, const uint8_t *cdb, const struct slice *data)
+{
+    struct store_req req;
+    const struct scsi_itl *itl = plain(nexus, lun, cdb, CDB_OUT, data->len, &req);
+    if (!itl || itl->readonly || itl->view->lu->config.readonly || req.store->info.readonly ||
+        itl->view->flags & LU_SWP || req.store->info.volatile_cache)
+        return false;
+    req.verb = STORE_WRITE;
+    req.vec[0] = (struct io_vec){data->ptr, data->len};
+    req.vec_count = 1;
+    /* Writing the same again is harmless: a failure is met once more as a task, which can tell of it. */
+    return req.store->ops->submit(req.store, NULL, &req) &&
+           (req.result == 0 || MUTANT(instant_error_is_good));
+}

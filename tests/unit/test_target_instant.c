@@ -1,0 +1,315 @@
+/* Goal: a command that is carried out on the spot cannot be told from one that became a task. Method: two
+ * targets with the same content get the same random commands, plain and odd ones; one has stores that answer
+ * at once and lend their memory, the other's do not. Every byte that comes back, and both media, must be
+ * equal. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "target_harness.h"
+
+#define LEND_LEN 65536u
+#define DATA_MAX (128u * BLOCK)
+
+static uint32_t loans;
+
+static bool ram_submit(struct store *store, struct io *io, struct store_req *req)
+{
+    struct ram *ram = container_of(store, struct ram, store);
+    assert_null(io);
+    req->result = 0;
+    if (req->verb == STORE_READ) {
+        assert_int_equal(req->vec_count, 0);
+        assert_true(req->offset / LEND_LEN == (req->offset + req->len - 1) / LEND_LEN);
+        req->vec[0] = (struct io_vec){ram->data + req->offset, (size_t)req->len};
+        req->vec_count = 1;
+        req->loan = ram;
+        loans++;
+    } else {
+        assert_int_equal(req->verb, STORE_WRITE);
+        memcpy(ram->data + req->offset, req->vec[0].ptr, req->vec[0].len);
+    }
+    return true;
+}
+
+static void ram_give_back(struct store *store, void *loan)
+{
+    assert_ptr_equal(container_of(store, struct ram, store), loan);
+    loans--;
+}
+
+static const struct store_ops ram_ops = {.kind = "ram", .submit = ram_submit, .give_back = ram_give_back};
+
+static struct world slow, fast;
+static struct client s, f;
+static uint8_t data[DATA_MAX];
+static uint32_t due; /* the next CmdSN */
+
+static void begin(struct world *w, struct client *c, bool instant, uint32_t level, const char *keys)
+{
+    world_init(w);
+    for (int i = 0; i < 2; i++) {
+        struct store *store = &w->rams[i].store;
+        store->info.volatile_cache = false;
+        store->ops = &ram_ops;
+        store->info.instant = instant;
+        store->info.lend_len = LEND_LEN;
+        pattern(w->rams[i].data, BLOCKS * BLOCK, (uint32_t)i);
+    }
+    w->config->targets[0].keys.error_recovery_level = level;
+    world_start(w);
+    client_init(c, w);
+    client_login(c, keys);
+}
+
+static void end(struct world *w, struct client *c)
+{
+    client_fini(c);
+    world_fini(w);
+}
+
+static uint64_t pick(uint64_t n)
+{
+    return world_random(&slow) % n;
+}
+
+static bool rarely(void)
+{
+    return pick(12) == 0;
+}
+
+/* The same header to both, with `len` bytes of data. */
+static void both(const struct pdu_scsi_command *p, uint32_t len)
+{
+    command_send(&s, p, data, len);
+    command_send(&f, p, data, len);
+    if (s.in_len != f.in_len || memcmp(s.in, f.in, s.in_len) != 0) {
+        char sent[400];
+        uint8_t bhs[PDU_BHS_LEN];
+        pdu_scsi_command_encode(p, bhs);
+        fail_msg("different answers, %zu and %zu bytes, to %s", s.in_len, f.in_len,
+                 pdu_dump(bhs, sent, sizeof sent));
+    }
+    assert_int_equal(s.closed, f.closed);
+    bool rejected = s.in_len && pdu_opcode(s.in) == PDU_OP_reject;
+    due += !p->immediate && p->cmd_sn == due && !rejected; /* else it has taken no number */
+    s.cmd_sn = due;
+    s.in_len = s.in_pos = f.in_len = f.in_pos = 0;
+}
+
+/* Mostly plain; each way to be odd now and then. */
+static void random_command(bool may_write)
+{
+    bool write = may_write && pick(2);
+    uint32_t blocks = (uint32_t)pick(rarely() ? 300 : 64), lba = (uint32_t)pick(BLOCKS - 300);
+    if (rarely())
+        lba = BLOCKS - blocks - (uint32_t)pick(3) + 1; /* about the end */
+    struct pdu_scsi_command p = command(&s, !write, write, blocks * BLOCK);
+    if (pick(2)) {
+        cdb_rw(p.cdb, write, lba, (uint16_t)blocks);
+    } else {
+        p.cdb[0] = write ? 0x8a : 0x88;
+        be64_put(p.cdb + 2, lba);
+        be32_put(p.cdb + 10, blocks);
+    }
+    if (rarely())
+        p.cdb[1 + pick(15)] ^= (uint8_t)(1u << pick(8));
+    if (rarely())
+        p.expected_data_transfer_length += (uint32_t)pick(3 * BLOCK) - BLOCK;
+    if (rarely())
+        p.attr = (uint8_t)pick(6);
+    if (rarely())
+        p.lun = pick(4) << 48;
+    if (rarely())
+        p.priority = (uint8_t)pick(16);
+    if (rarely())
+        p.read = !p.read;
+    if (rarely())
+        p.immediate = 1;
+    if (rarely())
+        p.cmd_sn += pick(2) ? 5000 : UINT32_MAX; /* beyond the window; once more */
+    uint32_t len = write && p.expected_data_transfer_length <= DATA_MAX ? p.expected_data_transfer_length : 0;
+    if (write && !len) { /* what would be asked for with R2T: nothing */
+        p.expected_data_transfer_length = 0;
+    }
+    for (uint32_t i = 0; i < len; i += 8)
+        be64_put(data + (i & ~7u), world_random(&slow));
+    both(&p, len);
+}
+
+/* Things that make plain commands odd for a while. */
+static void random_condition(void)
+{
+    static const uint8_t modes[][6] = {
+        {0x1b, 0, 0, 0, 0, 0}, {0x1b, 0, 0, 0, 1, 0}, {0x03, 0, 0, 0, 0, 0}, {0}};
+    struct pdu_scsi_command p = command(&s, false, false, 0);
+    memcpy(p.cdb, modes[pick(4)], 6);
+    p.lun = pick(2) << 48;
+    both(&p, 0);
+}
+
+/* Every initiator is to hear of a change that concerns it before its next command runs. */
+static void attention(void)
+{
+    struct world *const worlds[] = {&slow, &fast};
+    for (int i = 0; i < 2; i++) {
+        struct world *w = worlds[i];
+        struct scsi_tmf *tmf = env_alloc(&w->env, sizeof *tmf);
+        tmf->detached = true;
+        scsi_lu_resized(&w->r.scsi, w->rams[0].lu, tmf);
+        world_pump(w);
+    }
+    assert_int_equal(s.in_len, f.in_len);
+    assert_memory_equal(s.in, f.in, s.in_len);
+}
+
+/* Two commands in the wrong order: the first has to wait for the second. */
+static void overtaken(void)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        struct pdu_scsi_command p = command(&s, i == 0, i == 1, BLOCK);
+        cdb_rw(p.cdb, i == 1, 5, 1);
+        p.cmd_sn = due + 1 - i;
+        uint32_t next = due + 2;
+        both(&p, i == 1 ? BLOCK : 0);
+        due = i == 0 ? next - 2 : next;
+        s.cmd_sn = due;
+    }
+}
+
+static void reset(void)
+{
+    uint8_t bhs[PDU_BHS_LEN];
+    struct pdu_task_management_request p;
+    pdu_task_management_request_init(&p);
+    p.immediate = 1;
+    p.function = 5;
+    p.itt = s.itt++;
+    p.cmd_sn = s.cmd_sn;
+    p.referenced_task_tag = PDU_TAG_RESERVED;
+    pdu_task_management_request_encode(&p, bhs);
+    client_send(&s, bhs, NULL, 0);
+    client_send(&f, bhs, NULL, 0);
+    assert_int_equal(s.in_len, f.in_len);
+    assert_memory_equal(s.in, f.in, s.in_len);
+    s.in_len = s.in_pos = f.in_len = f.in_pos = 0;
+}
+
+static void compare(uint32_t level, const char *keys, int commands)
+{
+    begin(&slow, &s, false, level, keys);
+    begin(&fast, &f, true, level, keys);
+    assert_int_equal(s.in_len, f.in_len); /* the login told the same */
+    s.in_len = s.in_pos = f.in_len = f.in_pos = 0;
+    due = s.cmd_sn;
+    for (int i = 0; i < commands && !s.closed; i++) {
+        if (pick(150) == 0)
+            reset();
+        else if (pick(150) == 0)
+            attention();
+        else if (pick(150) == 0)
+            overtaken();
+        else if (pick(40) == 0)
+            random_condition();
+        else
+            random_command(true);
+    }
+    for (int i = 0; i < 2; i++)
+        assert_memory_equal(slow.rams[i].data, fast.rams[i].data, BLOCKS * BLOCK);
+    /* At recovery level 0 most went the short way, above none. */
+    uint32_t short_ways = slow.requests - fast.requests;
+    assert_true(level > 0 ? short_ways == 0 : short_ways > (uint32_t)commands / 20);
+    assert_true(slow.r.counters.commands == fast.r.counters.commands);
+    assert_true(slow.r.counters.read_bytes == fast.r.counters.read_bytes);
+    assert_true(slow.r.counters.write_bytes == fast.r.counters.write_bytes);
+    end(&slow, &s);
+    end(&fast, &f);
+    assert_int_equal(loans, 0);
+}
+
+static void answers_are_the_same(void **state)
+{
+    (void)state;
+    compare(0, "MaxRecvDataSegmentLength=262144", 4000);
+}
+
+static void answers_are_the_same_with_digests(void **state)
+{
+    (void)state;
+    compare(0, "HeaderDigest=CRC32C\nDataDigest=CRC32C", 1500);
+}
+
+static void answers_are_the_same_within_small_limits(void **state)
+{
+    (void)state;
+    compare(0, "MaxRecvDataSegmentLength=4096\nFirstBurstLength=4096\nMaxBurstLength=8192", 1500);
+}
+
+static void answers_are_the_same_within_small_bursts(void **state)
+{
+    (void)state;
+    compare(0, "MaxRecvDataSegmentLength=65536\nFirstBurstLength=4096\nMaxBurstLength=8192", 1500);
+}
+
+static void answers_are_the_same_without_immediate_data(void **state)
+{
+    (void)state;
+    compare(0, "ImmediateData=No\nMaxRecvDataSegmentLength=65536", 1500);
+}
+
+static void recovery_levels_need_tasks(void **state)
+{
+    (void)state;
+    compare(1, "ErrorRecoveryLevel=1", 500);
+}
+
+/* A peer that takes nothing holds loans; when its connection goes, they are given back. */
+static void loans_end_with_the_connection(void **state)
+{
+    (void)state;
+    begin(&fast, &f, true, 0, "MaxRecvDataSegmentLength=65536");
+    client_settle(&f, 0);
+    f.stuck = true;
+    for (int i = 0; i < 5; i++)
+        read_send(&f, (uint32_t)i * 8, 8);
+    assert_int_equal(loans, 5);
+    assert_false(scsi_lu_idle(&fast.r.scsi, fast.rams[0].lu));
+    tgt_conn_lost(f.conn, 0);
+    world_pump(&fast);
+    assert_int_equal(loans, 0);
+    end(&fast, &f);
+}
+
+/* Output that has gone ends the loan, not the command. */
+static void loans_end_when_the_bytes_have_gone(void **state)
+{
+    (void)state;
+    uint8_t got[8 * BLOCK];
+    begin(&fast, &f, true, 0, "MaxRecvDataSegmentLength=65536");
+    client_settle(&f, 0);
+    f.stuck = true;
+    read_send(&f, 16, 8);
+    assert_int_equal(loans, 1);
+    client_unstick(&f);
+    assert_int_equal(loans, 0);
+    read_collect(&f, got, sizeof got);
+    assert_memory_equal(got, fast.rams[0].data + 16 * BLOCK, sizeof got);
+    end(&fast, &f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(answers_are_the_same),
+        cmocka_unit_test(answers_are_the_same_with_digests),
+        cmocka_unit_test(answers_are_the_same_within_small_limits),
+        cmocka_unit_test(answers_are_the_same_within_small_bursts),
+        cmocka_unit_test(answers_are_the_same_without_immediate_data),
+        cmocka_unit_test(recovery_levels_need_tasks),
+        cmocka_unit_test(loans_end_with_the_connection),
+        cmocka_unit_test(loans_end_when_the_bytes_have_gone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
