@@ -81,6 +81,13 @@ static void on_open(void *ctx, struct streams_conn *about, uint64_t time_ns)
     tap->open(tap, about->number, &about->initiator, &about->target, time_ns);
 }
 
+static void count_pdus(struct check *c, struct check_conn *conn, uint64_t more)
+{
+    conn->pdus += more;
+    if (more)
+        pdu_map_add(&conn->map, conn->pdus, c->packet);
+}
+
 static void on_bytes(void *ctx, struct streams_conn *about, enum tap_direction d, const uint8_t *bytes,
                      uint32_t len, uint64_t time_ns)
 {
@@ -93,10 +100,7 @@ static void on_bytes(void *ctx, struct streams_conn *about, enum tap_direction d
     struct tap *tap = referee_tap(conn->referee);
     uint64_t before = pdus_of(conn->referee);
     tap->bytes(tap, about->number, d, &place, 1, len, time_ns);
-    uint64_t more = pdus_of(conn->referee) - before;
-    conn->pdus += more;
-    if (more)
-        pdu_map_add(&conn->map, conn->pdus, c->packet);
+    count_pdus(c, conn, pdus_of(conn->referee) - before);
     take_findings(c, conn->referee);
 }
 
@@ -105,12 +109,13 @@ static void on_gap(void *ctx, struct streams_conn *about, enum tap_direction d, 
 {
     struct check *c = ctx;
     struct check_conn *conn = about->user;
-    (void)len;
     (void)time_ns;
-    if (conn) {
-        referee_gap(conn->referee, about->number, d, true);
-        take_findings(c, conn->referee);
-    }
+    if (!conn)
+        return;
+    uint64_t before = pdus_of(conn->referee);
+    referee_missing(conn->referee, about->number, d, len);
+    count_pdus(c, conn, pdus_of(conn->referee) - before);
+    take_findings(c, conn->referee);
 }
 
 static void on_pdu(void *ctx, struct streams_conn *about, const struct streams_pdu *pdu)
@@ -182,7 +187,8 @@ static int start(struct check *c, const struct pcap_reader *reader)
     struct streams_options streams = {.port = c->options->port, .ordered = is_ours(reader)};
     struct streams_sink sink = {c, on_open, on_bytes, on_gap, on_pdu, on_close};
     struct referee_options referee = {.vantage = vantage_of(c->options, reader),
-                                      .findings_max = FINDINGS_MAX};
+                                      .findings_max = FINDINGS_MAX,
+                                      .filtered = !is_ours(reader)};
     int err = referee_new(env_host(), &referee, &c->strict);
     referee.partial = true;
     if (!err)

@@ -40,11 +40,12 @@ void print_finding(const struct printer *p, const struct referee_finding *f, con
                    uint64_t packet)
 {
     if (p->options->json) {
-        line(p, json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:f, s:s, s:o, s:o}", "type", "finding",
+        line(p, json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:f, s:s, s:o, s:o}", "type", "finding",
                           "requirement", f->requirement, "party", party(f->party), "connection",
-                          number(conn->number), "pdu", number(f->pdu), "packet",
-                          packet ? number(packet) : json_null(), "seconds", seconds(p, f->time_ns), "rule",
-                          f->rule, "expected", text(f->expected), "seen", text(f->seen)));
+                          number(conn->number), "tsih", f->session ? number(f->tsih) : json_null(), "pdu",
+                          number(f->pdu), "packet", packet ? number(packet) : json_null(), "seconds",
+                          seconds(p, f->time_ns), "rule", f->rule, "expected", text(f->expected), "seen",
+                          text(f->seen)));
         return;
     }
     char where[64] = "packet unknown";

@@ -60,6 +60,7 @@ static void from_initiator(struct rconn *c, const struct chap_keys *k)
     if (chap->step == 0) {
         if (!k->a.ptr) {
             finding(c, RULE_CHAP_A_I, "CHAP_A", "no CHAP_A");
+            c->must_refuse = RULE_CHAP_REFUSED;
             return;
         }
         chap->algorithms = algorithms(k->a);
@@ -68,8 +69,10 @@ static void from_initiator(struct rconn *c, const struct chap_keys *k)
                     say("%.*s", (int)(k->a.len < 60 ? k->a.len : 60), k->a.ptr).text);
         chap->step = 1;
     } else if (chap->step == 2) {
-        if (!k->n.ptr || !k->r.ptr || !k->c.ptr != !k->i.ptr)
+        if (!k->n.ptr || !k->r.ptr || !k->c.ptr != !k->i.ptr) {
             finding(c, RULE_CHAP_R_I, "CHAP_N and CHAP_R, and CHAP_I with CHAP_C", "some missing");
+            c->must_refuse = RULE_CHAP_REFUSED;
+        }
         chap->mutual = k->c.ptr != NULL;
         if (k->c.ptr && chap->challenge[0] && text_is(k->c, chap->challenge))
             finding(c, RULE_CHAP_SAME_CHALLENGE, "another challenge", "the target's own challenge");

@@ -147,6 +147,8 @@ static void check_codes(struct rconn *c, const struct pdu_scsi_response *a)
 static void check_sense(struct rconn *c, const struct rpdu *p, const struct pdu_scsi_response *a)
 {
     uint32_t len = p->kept >= 2 ? be16_get(p->data) : 0;
+    if (p->cut)
+        return;
     if (p->data_len == 1 || (p->data_len >= 2 && p->kept >= 2 && len + 2 > p->data_len))
         finding(c, RULE_SENSE_LENGTH, "SenseLength inside the data segment",
                 say("%" PRIu32 " in %" PRIu32 " bytes", len, p->data_len).text);
@@ -156,6 +158,8 @@ static void check_sense(struct rconn *c, const struct rpdu *p, const struct pdu_
 
 static void check_exp_data_sn(struct rconn *c, const struct rtask *task, const struct pdu_scsi_response *a)
 {
+    if (task->resync) /* how much came on the old connection is not known */
+        return;
     struct words seen = say("%" PRIu32, a->exp_data_sn);
     if ((a->response || (!task->data_in_count && !task->unsure)) && a->exp_data_sn)
         finding(c, RULE_EXP_DATA_SN_ZERO, "0", seen.text);
@@ -198,7 +202,7 @@ static void check_residual(struct rconn *c, const struct rtask *task, const stru
                             : st->overflow ? "O "
                                            : "residual ",
                             st->residual);
-    if (st->response || task->unsure || (task->read && task->write))
+    if (st->response || task->unsure || task->cut || (task->read && task->write))
         return;
     if (st->underflow && st->residual > task->edtl) {
         finding(c, RULE_UNDERFLOW, "a residual inside the expected length", seen.text);
@@ -239,5 +243,6 @@ void command_status(struct rconn *c, struct rtask *task, const struct rstatus *s
         finding(c, RULE_DATA_IN_FINAL, "F=1 in the last Data-In", "F=0");
     check_residual(c, task, st);
     task->stat_sn = st->stat_sn;
+    manage_answered(c, task);
     task_done(c, task);
 }

@@ -41,6 +41,7 @@ void control_nop_out(struct rconn *c, const struct rpdu *p)
         return;
     task->ping_len = p->data_len;
     task->ping_crc = p->data_crc;
+    task->unsure = task->unsure || p->cut;
 }
 
 static void ping_answer(struct rconn *c, const struct rpdu *p, const struct pdu_nop_in *a)
@@ -54,7 +55,7 @@ static void ping_answer(struct rconn *c, const struct rpdu *p, const struct pdu_
     if (p->data_len != due)
         finding(c, RULE_NOP_IN_DATA, say("%" PRIu32 " bytes", due).text,
                 say("%" PRIu32 " bytes", p->data_len).text);
-    else if (due && due == task->ping_len && p->data_crc != task->ping_crc)
+    else if (due && due == task->ping_len && p->data_crc != task->ping_crc && !p->cut && !task->unsure)
         finding(c, RULE_NOP_IN_DATA, "the ping's data", "other data");
     task->stat_sn = a->stat_sn;
     task_done(c, task);
@@ -76,6 +77,7 @@ void control_nop_in(struct rconn *c, const struct rpdu *p)
         c->ping_lost = true;
         c->pings--;
     }
+    (void)duty_owe(c, OWED_NOP_OUT, p, a.ttt);
     c->ping[c->pings].ttt = a.ttt;
     c->ping[c->pings++].lun = a.lun;
 }
@@ -84,7 +86,7 @@ void control_nop_in(struct rconn *c, const struct rpdu *p)
 
 static void text_forget(struct rconn *c)
 {
-    c->text_open = c->send_targets = c->record_open = false;
+    c->text_open = c->send_targets = c->record_open = c->text_repeated = false;
     c->text[TO_T].open = c->text[TO_I].open = false;
     c->text[TO_T].len = c->text[TO_I].len = 0;
     c->text_ttt = PDU_TAG_RESERVED;
@@ -123,6 +125,7 @@ void control_text_request(struct rconn *c, const struct rpdu *p)
     pdu_text_request_decode(p->bhs, &q);
     if (c->text_open)
         finding(c, RULE_TEXT_OUTSTANDING_I, "a Text Response first", "another Text Request");
+    (void)duty_met(c, OWED_TEXT, 0);
     if (q.final && q.more)
         finding(c, RULE_TEXT_F_AND_C_I, "F=0 with C=1", "F=1");
     if (q.ttt == PDU_TAG_RESERVED)
@@ -184,6 +187,11 @@ void control_text_response(struct rconn *c, const struct rpdu *p)
     }
     struct rtask *task = task_of_response(c, p, a.itt, PDU_OP_text_request);
     text_flags(c, &a);
+    if (c->text_repeated)
+        finding(c, RULE_REPEAT_REJECTED, "a Reject", "a Text Response");
+    c->text_repeated = false;
+    if (c->text_last_final && !c->text[TO_T].open && !a.final && !a.more && p->data_len == 0)
+        finding(c, RULE_TEXT_EMPTY, "F=1, or keys", "neither");
     c->text_open = false;
     c->text_ttt = a.ttt;
     c->text_lun = a.lun;
@@ -208,6 +216,7 @@ void control_logout_request(struct rconn *c, const struct rpdu *p)
     if (c->logout_requested && q.reason == 2 && q.cid == c->cid)
         finding(c, RULE_LOGOUT_REASON, "close session or close connection", "recovery");
     c->logout_sent = q.reason == 0 || q.cid == c->cid;
+    duty_logout_asked(c, q.reason, q.cid);
     if (!task)
         return;
     task->function = q.reason;
@@ -232,8 +241,7 @@ static void logged_out(struct rconn *c, struct rconn *gone, bool recovery)
             task_drop(s, task);
             continue;
         }
-        task->conn = NULL;
-        task->unsure = true;
+        task_adrift(task);
     }
 }
 
@@ -266,6 +274,8 @@ void control_logout_response(struct rconn *c, const struct rpdu *p)
     else if (reason == 2 && s->params.error_recovery_level < 2 && a.response == 0)
         finding(c, RULE_LOGOUT_RECOVERY, "response 2", seen.text);
     task_done(c, task);
+    if (a.response == 0 && (reason == 0 || cid == c->cid))
+        duty_logged_out(c);
     if (a.response == 0)
         logout_done(c, reason, cid);
     else
@@ -276,25 +286,41 @@ void control_logout_response(struct rconn *c, const struct rpdu *p)
 
 void control_async(struct rconn *c, const struct rpdu *p)
 {
+    const struct rsession *s = c->session;
     struct pdu_async_message a;
     pdu_async_message_decode(p->bhs, &a);
     uint32_t sense = p->kept >= 2 ? be16_get(p->data) : 0;
     struct words seen = say("event %u: %u, %u, %u", a.async_event, a.parameter1, a.parameter2, a.parameter3);
-    if (p->data_len == 1 || (p->kept >= 2 && sense + 2 > p->data_len))
+    if (p->cut)
+        undecided(c);
+    else if (p->data_len == 1 || (p->kept >= 2 && sense + 2 > p->data_len))
         finding(c, RULE_ASYNC_SENSE_LENGTH, "SenseLength inside the data segment",
                 say("%" PRIu32, sense).text);
     else if (a.async_event == 0 && sense == 0)
         finding(c, RULE_ASYNC_SENSE, "sense data with event 0", "none");
     if (a.async_event == 1 && (a.parameter1 || a.parameter2))
         finding(c, RULE_ASYNC_LOGOUT, "Parameter1 and Parameter2 0", seen.text);
+    /* Who is about to join may be dropped before we hear of him: only a session for one has a known CID. */
+    if (a.async_event == 2 && session_single(s) && s->params.max_connections == 1 && a.parameter1 != c->cid)
+        finding(c, RULE_ASYNC_DROP_CID, say("CID %u", c->cid).text, seen.text);
     if (a.async_event == 3 && a.parameter1)
         finding(c, RULE_ASYNC_DROP_ALL, "Parameter1 0", seen.text);
     if (a.async_event == 5 && c->session->params.task_reporting != KEY_TASK_REPORTING_FAST_ABORT)
         finding(c, RULE_ASYNC_FAST_ABORT, "event 5 with FastAbort only", seen.text);
     if (a.async_vcode && a.async_event < 248)
         finding(c, RULE_ASYNC_VCODE, "AsyncVCode 0", say("%u", a.async_vcode).text);
-    if (a.async_event == 1)
+    if (a.async_event == 1) {
         c->logout_requested = true;
+        duty_limit(c, OWED_LOGOUT, p, a.parameter3); /* R7143-11.9.1-02 */
+    }
+    if (a.async_event == 4 && !c->text_open && !c->logout_sent)
+        duty_limit(c, OWED_TEXT, p, a.parameter3); /* R7143-11.9.1-10 */
+    struct rowed *o = a.async_event == 5 ? duty_owe(c, OWED_FAST_ABORT, p, 0) : NULL;
+    if (o) {
+        o->lun = a.lun;
+        o->proof = a.stat_sn;
+        o->run = a.exp_cmd_sn;
+    }
 }
 
 /* ---- Reject ---- */
@@ -373,6 +399,10 @@ void control_reject(struct rconn *c, const struct rpdu *p)
         finding(c, RULE_REJECT_NEVER, "another reason", seen.text);
     else if (a.reason < 2 || a.reason > 0x0c)
         finding(c, RULE_REJECT_REASON, "0x02 to 0x0a or 0x0c", seen.text);
+    if (p->cut && p->kept < PDU_BHS_LEN) {
+        conn_blind(c); /* what was rejected is not known */
+        return;
+    }
     if (p->kept < PDU_BHS_LEN) {
         finding(c, RULE_REJECT_HEADER, "the rejected header", say("%" PRIu32 " bytes", p->data_len).text);
         return;
@@ -384,9 +414,11 @@ void control_reject(struct rconn *c, const struct rpdu *p)
     uint8_t opcode = pdu_opcode(p->data), function = p->data[1] & 0x7f;
     if (a.data_sn && opcode != PDU_OP_snack_request)
         finding(c, RULE_REJECT_DATA_SN, "0", say("%" PRIu32, a.data_sn).text);
-    if (opcode == PDU_OP_task_management_request && function >= 9 && function <= 12 &&
+    bool unknown = a.reason == 0x04 || a.reason == 0x05 || a.reason == 0x09; /* not known, or not as it should be */
+    if (opcode == PDU_OP_task_management_request && function >= 9 && function <= 12 && unknown &&
         c->session->params.iscsi_protocol_level >= 2)
         finding(c, RULE_REJECT_TMF, "a TMF Response", "a Reject");
+    duty_rejected(c, p->data, a.reason);
     reject_effect(c, p->data, a.reason);
 }
 
@@ -413,6 +445,48 @@ static void snack_fields(struct rconn *c, const struct pdu_snack_request *q)
         finding(c, RULE_SNACK_RUN_LENGTH, "RunLength 0", seen.text);
 }
 
+static void data_acknowledged(struct rconn *c, const struct pdu_snack_request *q)
+{
+    (void)duty_met(c, OWED_DATA_ACK, q->ttt);
+    struct rtask *task = data_of_ack(c->session, q->ttt);
+    if (!task)
+        return;
+    task->data_ref = q->beg_run;
+    if (task->done && !task->aborted && task->conn == c && sn_gt(c->acked_stat_sn, task->stat_sn))
+        finding(c, RULE_DATA_ACK_LATE, "before its status is acknowledged",
+                say("ITT 0x%08" PRIx32, task->itt).text);
+}
+
+/* Data that has been acknowledged is not asked for again: by DataACK, or by what TASK REASSIGN stated. */
+static void check_run(struct rconn *c, const struct rtask *task, const struct pdu_snack_request *q)
+{
+    struct words seen = say("BegRun %" PRIu32, q->beg_run);
+    if (q->type != SNACK_DATA || task->write || (q->beg_run == 0 && q->run_length == 0))
+        return;
+    if (sn_lt(q->beg_run, task->stated))
+        finding(c, RULE_SNACK_STATED, say("from %" PRIu32 " on", task->stated).text, seen.text);
+    else if (sn_lt(q->beg_run, task->data_ref))
+        finding(c, RULE_SNACK_ACKNOWLEDGED, say("from %" PRIu32 " on", task->data_ref).text, seen.text);
+}
+
+/* What has been sent and is not acknowledged has to come again, or a Reject; a DataACK asks for nothing. */
+static void snack_duties(struct rconn *c, const struct rpdu *p, const struct pdu_snack_request *q)
+{
+    struct rowed *o = NULL;
+    if (q->type == SNACK_ACK)
+        data_acknowledged(c, q);
+    else if (c->session->params.error_recovery_level == 0)
+        return;
+    else if (q->type == SNACK_STATUS && q->run_length && sn_lt(q->beg_run, c->next_stat_sn))
+        o = duty_owe(c, OWED_STATUS, p, q->beg_run);
+    else if (q->type == SNACK_DATA && task_find(c->session, q->itt))
+        o = duty_owe(c, OWED_DATA, p, q->itt);
+    if (!o)
+        return;
+    o->run = q->run_length;
+    o->header = digest_crc32c(p->bhs, PDU_BHS_LEN);
+}
+
 void control_snack(struct rconn *c, const struct rpdu *p)
 {
     struct pdu_snack_request q;
@@ -420,12 +494,15 @@ void control_snack(struct rconn *c, const struct rpdu *p)
     if (q.type > SNACK_R_DATA)
         return;
     snack_fields(c, &q);
+    snack_duties(c, p, &q);
     struct rtask *task = q.type == SNACK_DATA || q.type == SNACK_R_DATA ? task_find(c->session, q.itt) : NULL;
     if (!task)
         return;
     if (task->done && !task->aborted && sn_gt(c->acked_stat_sn, task->stat_sn) && task->conn == c)
         finding(c, RULE_SNACK_LATE, "before its status is acknowledged", say("ITT 0x%08" PRIx32, q.itt).text);
-    task->unsure = true;
-    if (q.type == SNACK_R_DATA)
-        task->snack_tag = q.ttt;
+    check_run(c, task, &q);
+    if (q.type != SNACK_R_DATA)
+        return;
+    task->unsure = true; /* it may be cut otherwise when it comes again */
+    task->snack_tag = q.ttt;
 }

@@ -74,7 +74,7 @@ static void r2t_check_numbers(struct rconn *c, struct rtask *task, const struct 
     uint32_t *next = shares_numbers(task) ? &task->next_data_sn : &task->next_r2t_sn;
     bool again = c->session->params.error_recovery_level > 0 && sn_lt(q->r2t_sn, *next);
     if (again) { /* sent again for a SNACK */
-        task->unsure = true;
+        (void)duty_met(c, OWED_DATA, q->itt);
         return;
     }
     if (q->r2t_sn != *next && !task->unsure)
@@ -240,8 +240,13 @@ void data_out(struct rconn *c, const struct rpdu *p)
         finding(c, RULE_DATA_OUT_CONN, "the command's connection", "another");
         return;
     }
+    if (task->no_data && task->conn == c)
+        finding(c, task->no_data == DATA_AFTER_TMF ? RULE_FAST_ABORT_DATA : RULE_FAST_ABORT_STOP,
+                "no more data of a task that a TMF ends", "Data-Out");
     if (task->done)
         return; /* on its way when the status came */
+    if (p->data_len == 0 && !task->aborting && !task->unsure)
+        finding(c, RULE_EMPTY_DATA_OUT, "data", "none");
     if (!q.final && p->data_len % 4 && !task->unsure)
         finding(c, RULE_DATA_OUT_MULTIPLE, "a multiple of 4 bytes", say("%" PRIu32, p->data_len).text);
     if (q.ttt == PDU_TAG_RESERVED)
@@ -252,6 +257,19 @@ void data_out(struct rconn *c, const struct rpdu *p)
 
 /* ---- Data-In ---- */
 
+struct rtask *data_of_ack(struct rsession *s, uint32_t ttt)
+{
+    struct list_node *const lists[] = {&s->live, &s->finished};
+    for (int i = 0; i < 2; i++)
+        list_for_each(it, lists[i])
+        {
+            struct rtask *task = list_entry(it, struct rtask, order);
+            if (task->ack_ttt == ttt && task->ack_ttt && task->ack_ttt != PDU_TAG_RESERVED)
+                return task;
+        }
+    return NULL;
+}
+
 static void check_a_bit(struct rconn *c, const struct rpdu *p, struct rtask *task,
                         const struct pdu_data_in *q)
 {
@@ -259,7 +277,8 @@ static void check_a_bit(struct rconn *c, const struct rpdu *p, struct rtask *tas
     task->since_ack += p->data_len;
     if (!q->acknowledge)
         return;
-    bool last = q->final; /* perhaps: the end of the data is the target's to know */
+    task->ack_ttt = q->ttt;
+    bool last = q->final || task->cut; /* perhaps: the end of the data is the target's to know */
     if (params->error_recovery_level == 0) {
         finding(c, RULE_A_LEVEL, "A=0 at level 0", "A=1");
     } else {
@@ -271,6 +290,11 @@ static void check_a_bit(struct rconn *c, const struct rpdu *p, struct rtask *tas
         if (task->since_ack < params->max_burst_length && !last && !task->unsure)
             finding(c, RULE_A_OFTEN, "once per MaxBurstLength",
                     say("after %" PRIu32 " bytes", task->since_ack).text);
+        else if (q->ttt != PDU_TAG_RESERVED && !task->unsure && !q->has_status) {
+            struct rowed *o = duty_owe(c, OWED_DATA_ACK, p, q->ttt);
+            if (o)
+                o->itt = q->itt;
+        }
     }
     task->since_ack = 0;
 }
@@ -294,9 +318,22 @@ static void check_offset(struct rconn *c, const struct rpdu *p, struct rtask *ta
                 say("%" PRIu32, task->burst).text);
 }
 
+/* The first Data-In after a reassignment: nothing that is not acknowledged is left out. R7143-11.5.6-02; more
+ * than that may come again, R7143-7.2.2-06. */
+static void data_in_resync(struct rconn *c, struct rtask *task, const struct pdu_data_in *q)
+{
+    uint32_t from = sn_gt(task->stated, task->data_ref) ? task->stated : task->data_ref;
+    if (sn_gt(q->data_sn, from))
+        finding(c, RULE_REASSIGN_DATA, say("DataSN %" PRIu32, from).text, say("%" PRIu32, q->data_sn).text);
+    task->resync = false;
+    task->next_data_sn = task->data_in_count = q->data_sn;
+}
+
 static void data_in_sequence(struct rconn *c, const struct rpdu *p, struct rtask *task,
                              const struct pdu_data_in *q)
 {
+    if (task->resync)
+        data_in_resync(c, task, q);
     if (q->data_sn != task->next_data_sn)
         finding(c, shares_numbers(task) ? RULE_BIDI_SN : RULE_DATA_IN_SN,
                 say("%" PRIu32, task->next_data_sn).text, say("%" PRIu32, q->data_sn).text);
@@ -336,14 +373,20 @@ void data_in(struct rconn *c, const struct rpdu *p)
         finding(c, RULE_DATA_IN_READ, "R=1", "Data-In for a task without R");
         return;
     }
-    bool again = c->session->params.error_recovery_level > 0 && sn_lt(q.data_sn, task->next_data_sn);
-    if (p->data_bad || again || task->snack_tag)
+    bool again =
+        c->session->params.error_recovery_level > 0 && sn_lt(q.data_sn, task->next_data_sn) && !task->resync;
+    if (p->data_len == 0 && !q.has_status)
+        finding(c, RULE_EMPTY_DATA_IN, "data or status", "neither");
+    if (again)
+        (void)duty_met(c, OWED_DATA, q.itt);
+    if (p->data_bad || task->snack_tag)
         task->unsure = true;
-    check_a_bit(c, p, task, &q);
-    if (!task->unsure)
-        data_in_sequence(c, p, task, &q);
-    else
+    if (!again || task->unsure)
+        check_a_bit(c, p, task, &q);
+    if (task->unsure)
         task->data_in_count++;
+    else if (!again) /* what is sent again has been judged */
+        data_in_sequence(c, p, task, &q);
     if (!q.has_status)
         return;
     check_status_flags(c, task, &q);

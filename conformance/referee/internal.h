@@ -2,15 +2,17 @@
  *
  *   referee.c    the door: life, the tap, findings
  *   split.c      bytes of one direction to PDUs, digests
+ *   sync.c       where PDUs begin, in the middle of a connection
  *   judge.c      one PDU: header, phase, numbering; then to one of
  *   login.c      the login phase
- *   keys.c       text negotiation, in login and in the full feature phase
+ *   keys*.c      text negotiation, in login and in the full feature phase
  *   chap.c       the steps of CHAP
  *   session.c    connections to sessions, CmdSN
  *   command.c    SCSI Command, SCSI Response, residuals
  *   data.c       Data-Out, R2T, Data-In
  *   manage.c     task management
  *   control.c    NOP, Text, Logout, Async Message, Reject, SNACK
+ *   duty.c       what one side owes the other
  *
  * The model is built on one fact that holds at every vantage: what a party knew when it sent a PDU had passed
  * us before. So "nobody could know that yet" is always decidable; "it should have known by now" only at that
@@ -36,6 +38,7 @@
 #define REFEREE_SN_RING           1024u /* CmdSNs remembered for each session */
 #define REFEREE_HEADER_RING       256u  /* request headers remembered for each connection */
 #define REFEREE_UNKNOWN_KEYS      16u
+#define REFEREE_OWED_MAX          32u /* on one connection */
 #define REFEREE_BUCKETS           64u
 
 #define TO_T TAP_TO_TARGET    /* sent by the initiator */
@@ -56,6 +59,7 @@ struct rpdu {
     uint32_t kept;
     uint32_t data_crc; /* of the data segment without padding; of echoes only */
     bool header_bad, data_bad, pad_bad, pad_dirty;
+    bool cut; /* the header is whole, of the data some or all was not seen */
 };
 
 struct rsplit { /* one direction of a connection */
@@ -67,7 +71,10 @@ struct rsplit { /* one direction of a connection */
     uint8_t *keep;      /* owned; keep_cap bytes */
     uint32_t keep_cap, kept;
     bool in_data, header_digest, data_digest;
-    bool lost; /* no boundary is known any more */
+    bool cut;           /* the PDU that ends misses data */
+    uint64_t cut_rest;  /* bytes of that PDU that may still be missing */
+    bool lost;          /* no boundary is known any more */
+    struct rsync *sync; /* owned; NULL: nobody is looking for one */
 };
 
 /* ---- tasks ---- */
@@ -82,9 +89,17 @@ struct rtask {
     struct list_node hash, order; /* order: age, in session->live or ->finished */
     uint8_t opcode;
     bool immediate, read, write, done, aborted;
-    bool unsure;         /* retried, corrupted, reassigned, recovered: its data can't be followed */
-    bool aborting;       /* a TMF that covers it is on its way */
+    bool unsure;   /* retried, corrupted, reassigned, recovered: its data can't be followed */
+    bool aborting; /* a TMF that covers it is on its way */
+    enum { DATA_GOES, DATA_AFTER_TMF, DATA_AFTER_EVENT } no_data; /* FastAbort has ended its Data-Out */
+    bool resync;         /* reassigned: its next Data-In says where it goes on */
+    bool cut;            /* reassigned: how much came before, and counts, is not known */
+    bool status_kept;    /* answer_crc and stat_sn are those of its status */
     uint64_t aborted_by; /* number of the connection whose TMF Response ended it */
+    uint64_t seq, pdu;   /* place among its connection's requests; PDU number */
+    uint32_t answer_crc;
+    uint32_t ack_ttt, data_ref,
+        stated; /* of its last A bit; what DataACKs, and a reassignment, acknowledged */
     uint32_t itt, cmd_sn, edtl, read_len;
     uint64_t lun;
     uint8_t bhs[PDU_BHS_LEN]; /* of the request */
@@ -107,6 +122,26 @@ struct rtask {
     /* TMF */
     uint8_t function;
     uint32_t ref_itt;
+};
+
+/* ---- duties (duty.c) ---- */
+enum rowed_kind {
+    OWED_NOP_OUT,    /* tag: the TTT */
+    OWED_FAST_ABORT, /* lun */
+    OWED_LOGOUT,     /* by due_ns */
+    OWED_TEXT,       /* by due_ns */
+    OWED_DATA_ACK,   /* tag: the TTT; itt */
+    OWED_DATA,       /* tag: the ITT; header. From here on a Reject pays too */
+    OWED_STATUS,     /* tag: the first StatSN; run, header */
+    OWED_REJECT,     /* header */
+};
+
+struct rowed {
+    enum rowed_kind kind;
+    uint32_t tag, itt, run, header; /* header: CRC32C of the PDU's, as Rejects name it */
+    uint32_t proof;                 /* whoever acknowledges this StatSN has seen what he owes for */
+    uint64_t lun, pdu, due_ns, request_seq;
+    bool proven;
 };
 
 /* ---- negotiation ---- */
@@ -164,6 +199,7 @@ struct rconn {
     struct io_addr initiator, target;
     enum rphase phase;
     bool whole;    /* seen from its start without a gap */
+    bool guessed;  /* its login was not seen: where PDUs begin is a guess */
     bool stranger; /* counted in referee.strangers */
     struct rsplit split[2];
     uint32_t max_data[2]; /* by direction: what its receiver takes */
@@ -176,6 +212,7 @@ struct rconn {
     uint32_t logins_text; /* joined texts of requests, the one being judged included */
     char initiator_name[NAME_CAP], target_name[NAME_CAP];
     bool has_target_address, auth_agreed_chap, name_missing;
+    enum rule_id must_refuse; /* the target's rule for what the initiator has broken; RULE_COUNT: none */
     struct rchap chap;
     struct rnegotiation *neg; /* owned; login, or the text negotiation of the full feature phase */
     struct rtext text[2];
@@ -183,10 +220,13 @@ struct rconn {
     /* numbering */
     bool stat_known;
     uint32_t next_stat_sn, acked_stat_sn;
+    bool answered; /* a SCSI or task management response has been sent: its StatSN and LUN */
+    uint32_t answer_stat_sn;
+    uint64_t answer_lun;
     bool cmd_known;
     uint32_t last_cmd_sn; /* of the last non-immediate request */
     /* text in the full feature phase */
-    bool text_open, text_negotiating, text_immediate, text_last_final;
+    bool text_open, text_negotiating, text_immediate, text_last_final, text_repeated;
     uint32_t text_itt, text_ttt;
     uint64_t text_lun;
     bool send_targets;
@@ -202,6 +242,10 @@ struct rconn {
     uint32_t pings;
     bool ping_lost;
     bool logout_requested;
+    uint64_t request_seq, answered_seq; /* requests so far; the latest that has been answered */
+    struct rowed owed[REFEREE_OWED_MAX];
+    uint32_t owed_count;
+    bool orderly; /* it has been logged out, on itself */
     uint32_t headers[REFEREE_HEADER_RING];
     uint64_t header_count;
 };
@@ -210,6 +254,7 @@ struct rsession {
     struct list_node node;
     struct list_node conns;
     struct referee *r;
+    uint64_t number; /* of the referee's, from 1 */
     bool whole, over, discovery;
     char initiator_name[NAME_CAP], target_name[NAME_CAP];
     struct io_addr target;
@@ -242,6 +287,7 @@ struct referee {
     uint32_t conn_count, session_count;
     uint32_t strangers; /* open connections that may belong to any session, as far as we know */
     struct referee_counts counts;
+    uint64_t by_rule[RULE_COUNT];
     struct referee_finding *findings; /* owned: a ring of options.findings_max */
     uint32_t finding_first, finding_count;
     const struct rpdu *pdu; /* being judged */
@@ -259,6 +305,8 @@ struct words say(const char *format, ...)
 /* The one way to a finding. Counts as undecidable where the row's vantages or what it needs to have seen are
  * missing. */
 void finding(struct rconn *c, enum rule_id rule, const char *expected, const char *seen);
+/* Of an earlier PDU. */
+void finding_at(struct rconn *c, enum rule_id rule, uint64_t pdu, const char *expected, const char *seen);
 void undecided(struct rconn *c);
 /* The first row with this id and party, or RULE_COUNT. */
 enum rule_id rule_find(const char *requirement, enum referee_party party);
@@ -280,6 +328,18 @@ static inline enum referee_party sender(const struct rpdu *p)
 void split_feed(struct rconn *c, enum tap_direction dir, const uint8_t *bytes, size_t len);
 void split_set_digests(struct rconn *c, bool header, bool data);
 void split_fini(struct rconn *c, struct rsplit *split);
+/* A boundary is known again: the direction goes on behind this basic header. */
+void split_resume(struct rconn *c, enum tap_direction dir, const uint8_t *bhs, bool header_digest,
+                  bool data_digest);
+/* `len` bytes are missing. True: inside one data segment, so the next bytes begin a PDU. */
+bool split_missing(struct rconn *c, enum tap_direction dir, uint64_t len);
+
+/* ---- sync.c ---- */
+/* Looks for PDUs among bytes whose boundaries are not known; returns how many it took. Ends with
+ * split_resume. */
+size_t sync_feed(struct rconn *c, enum tap_direction dir, const uint8_t *bytes, size_t len);
+void sync_forget(struct rconn *c, enum tap_direction dir);
+size_t sync_size(void); /* of what one direction's search takes */
 
 /* ---- judge.c ---- */
 void judge(struct rconn *c, struct rpdu *pdu);
@@ -308,6 +368,9 @@ void chap_text(struct rconn *c, const struct rpdu *p, const uint8_t *text, uint3
 void session_join(struct rconn *c, const struct pdu_login_response *final);
 /* A response on the way to joining a session already widens that session's window. */
 void session_told(struct rconn *c, const struct pdu_login_request *q, const struct pdu_login_response *a);
+/* A connection whose login was not seen is in the full feature phase of a session of its own, of which
+ * nothing is known. */
+void session_guess(struct rconn *c);
 void session_leave(struct rconn *c);
 void session_free(struct rsession *s);
 void session_request(struct rconn *c, bool immediate, uint32_t cmd_sn, uint32_t itt);
@@ -319,6 +382,8 @@ struct rtask *task_find(struct rsession *s, uint32_t itt);
 /* A new task; NULL when out of memory. Reports the reuse of a live tag. */
 struct rtask *task_new(struct rconn *c, const struct rpdu *p, uint32_t itt, bool immediate, uint32_t cmd_sn);
 void task_done(struct rconn *c, struct rtask *task);
+/* Its connection is gone. */
+void task_adrift(struct rtask *task);
 void task_drop(struct rsession *s, struct rtask *task);
 /* The task a response is for, or NULL after reporting that there is none. */
 struct rtask *task_of_response(struct rconn *c, const struct rpdu *p, uint32_t itt, uint8_t opcode);
@@ -339,9 +404,12 @@ void data_out(struct rconn *c, const struct rpdu *p);
 void data_in(struct rconn *c, const struct rpdu *p);
 void data_r2t(struct rconn *c, const struct rpdu *p);
 void data_forget(struct rsession *s, struct rtask *task);
+/* The task whose A bit had this TTT, or NULL. */
+struct rtask *data_of_ack(struct rsession *s, uint32_t ttt);
 
 /* ---- manage.c ---- */
 void manage_request(struct rconn *c, const struct rpdu *p);
+void manage_answered(struct rconn *c, const struct rtask *task); /* its response has passed */
 void manage_response(struct rconn *c, const struct rpdu *p);
 
 /* ---- control.c ---- */
@@ -354,5 +422,26 @@ void control_logout_response(struct rconn *c, const struct rpdu *p);
 void control_async(struct rconn *c, const struct rpdu *p);
 void control_reject(struct rconn *c, const struct rpdu *p);
 void control_snack(struct rconn *c, const struct rpdu *p);
+
+/* ---- duty.c ---- */
+/* The PDU makes somebody owe something; NULL: too much to remember. */
+struct rowed *duty_owe(struct rconn *c, enum rowed_kind kind, const struct rpdu *p, uint32_t tag);
+/* The same within seconds. */
+void duty_limit(struct rconn *c, enum rowed_kind kind, const struct rpdu *p, uint32_t seconds);
+/* Paid; false: nothing of the kind was owed. */
+bool duty_met(struct rconn *c, enum rowed_kind kind, uint32_t tag);
+/* A PDU of the initiator may pay; also after the Logout Response, while it is on its way. */
+void duty_pays(struct rconn *c, const struct rpdu *p);
+void duty_status_again(struct rconn *c, uint32_t stat_sn);
+void duty_rejected(struct rconn *c, const uint8_t *bhs, uint8_t reason);
+void duty_logout_asked(struct rconn *c, uint8_t reason, uint16_t cid);
+/* The initiator's PDU has acknowledged status of this connection. */
+void duty_proof(struct rconn *c, const struct rpdu *p);
+/* Time limits. */
+void duty_clock(struct rconn *c);
+/* The connection's Logout Response, before its tasks are dropped. */
+void duty_logged_out(struct rconn *c);
+/* The connection is over. */
+void duty_end(struct rconn *c);
 
 #endif

@@ -85,6 +85,21 @@ static void check_length(struct rconn *c, const struct rpdu *p)
 
 /* ---- phase ---- */
 
+/* Requests that have a CmdSN. */
+static bool has_cmd_sn(uint8_t opcode)
+{
+    return opcode == PDU_OP_nop_out || opcode == PDU_OP_scsi_command ||
+           opcode == PDU_OP_task_management_request || opcode == PDU_OP_text_request ||
+           opcode == PDU_OP_logout_request;
+}
+
+static void check_after_logout(struct rconn *c, const struct rpdu *p)
+{
+    if (c->logout_sent && has_cmd_sn(pdu_opcode(p->bhs)) &&
+        !(pdu_opcode(p->bhs) == PDU_OP_nop_out && pdu_itt(p->bhs) == PDU_TAG_RESERVED))
+        finding(c, RULE_REQUEST_AFTER_LOGOUT, "nothing after the Logout Request", pdu_name(p->bhs[0]));
+}
+
 static bool is_login(const struct rpdu *p)
 {
     uint8_t opcode = pdu_opcode(p->bhs);
@@ -104,6 +119,10 @@ static bool phase_allows(struct rconn *c, const struct rpdu *p)
                     "the end of the connection");
         return false;
     }
+    if (c->phase == PHASE_LOGGED_OUT && c->orderly) {
+        duty_pays(c, p);
+        check_after_logout(c, p);
+    }
     if (c->phase == PHASE_FAILED || c->phase == PHASE_LOGGED_OUT)
         return false; /* the initiator need not know yet */
     if (c->phase == PHASE_FULL && is_login(p)) {
@@ -119,6 +138,8 @@ static bool phase_allows(struct rconn *c, const struct rpdu *p)
         wrong_phase(c, p, RULE_FIRST_IS_LOGIN, "a Login Request first");
     else
         wrong_phase(c, p, by_sender(p, RULE_ONLY_LOGIN_I, RULE_ONLY_LOGIN_T), "login PDUs only");
+    if (c->phase == PHASE_LOGIN && p->dir == TO_T)
+        c->must_refuse = RULE_INVALID_DURING_LOGIN; /* R7143-4.2.4-06 */
     return false;
 }
 
@@ -151,16 +172,10 @@ static void exp_stat_sn(struct rconn *c, const struct rpdu *p)
         return;
     if (sn_gt(exp, of->next_stat_sn))
         finding(c, rule, say("at most 0x%08" PRIx32, of->next_stat_sn).text, say("0x%08" PRIx32, exp).text);
-    else if (sn_gt(exp, of->acked_stat_sn))
+    else if (sn_gt(exp, of->acked_stat_sn)) {
         of->acked_stat_sn = exp;
-}
-
-/* Requests that have a CmdSN. */
-static bool has_cmd_sn(uint8_t opcode)
-{
-    return opcode == PDU_OP_nop_out || opcode == PDU_OP_scsi_command ||
-           opcode == PDU_OP_task_management_request || opcode == PDU_OP_text_request ||
-           opcode == PDU_OP_logout_request;
+        duty_proof(of, p);
+    }
 }
 
 /* ---- the target's numbers ---- */
@@ -208,8 +223,10 @@ static void stat_sn(struct rconn *c, const struct rpdu *p)
         c->stat_known = true;
     } else if (sn != c->next_stat_sn) {
         bool level = c->session && c->session->params.error_recovery_level > 0;
-        if (level && uses && sn_lt(sn, c->next_stat_sn))
-            return; /* sent again: R7143-11.4.9-02 */
+        if (level && uses && sn_lt(sn, c->next_stat_sn)) {
+            duty_status_again(c, sn);
+            return;
+        }
         finding(c, stat_sn_rule(pdu_opcode(p->bhs), uses), say("0x%08" PRIx32, c->next_stat_sn).text,
                 say("0x%08" PRIx32, sn).text);
     }
@@ -226,7 +243,7 @@ static void target_numbers(struct rconn *c, const struct rpdu *p)
         session_window(c, be32_get(p->bhs + 28), be32_get(p->bhs + 32));
 }
 
-/* ---- discovery sessions, logout ---- */
+/* ---- discovery sessions ---- */
 
 static void check_discovery(struct rconn *c, const struct rpdu *p)
 {
@@ -236,13 +253,6 @@ static void check_discovery(struct rconn *c, const struct rpdu *p)
     if (opcode == PDU_OP_scsi_response || opcode == PDU_OP_data_in || opcode == PDU_OP_r2t ||
         opcode == PDU_OP_task_management_response)
         finding(c, RULE_DISCOVERY_REJECTS, "a Reject", pdu_name(opcode));
-}
-
-static void check_after_logout(struct rconn *c, const struct rpdu *p)
-{
-    if (c->logout_sent && has_cmd_sn(pdu_opcode(p->bhs)) &&
-        !(pdu_opcode(p->bhs) == PDU_OP_nop_out && pdu_itt(p->bhs) == PDU_TAG_RESERVED))
-        finding(c, RULE_REQUEST_AFTER_LOGOUT, "nothing after the Logout Request", pdu_name(p->bhs[0]));
 }
 
 /* ---- to its kind ---- */
@@ -322,7 +332,9 @@ static void judge_full(struct rconn *c, const struct rpdu *p)
     if (!c->session) /* a start in the middle: nothing to compare with */
         return;
     check_discovery(c, p);
+    duty_clock(c);
     if (p->dir == TO_T) {
+        duty_pays(c, p);
         check_after_logout(c, p);
         exp_stat_sn(c, p);
         if (has_cmd_sn(opcode))
@@ -343,6 +355,11 @@ static bool is_dropped(struct rconn *c, const struct rpdu *p)
         return true;
     }
     uint8_t opcode = pdu_opcode(p->bhs);
+    if (p->data_bad && p->dir == TO_T && c->phase == PHASE_FULL) {
+        struct rowed *o = duty_owe(c, OWED_REJECT, p, 0); /* R7143-7.8-02 */
+        if (o)
+            o->header = digest_crc32c(p->bhs, PDU_BHS_LEN);
+    }
     if (!p->data_bad || opcode == PDU_OP_data_out || opcode == PDU_OP_data_in)
         return false;
     conn_blind(c);

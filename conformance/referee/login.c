@@ -28,8 +28,10 @@ static void first_request(struct rconn *c, const struct rpdu *p, const struct pd
     keys_begin(c, stage_of(q->csg), q->tsih == 0);
     if (q->csg > 1)
         finding(c, RULE_LOGIN_STAGE_I, "CSG 0 or 1", say("CSG %u", q->csg).text);
-    if (q->version_min != 0)
+    if (q->version_min != 0) {
         finding(c, RULE_LOGIN_VERSION, "version 0", say("%u to %u", q->version_min, q->version_max).text);
+        c->must_refuse = RULE_VERSION_REFUSED;
+    }
     if (q->isid[0] >> 6 == 3)
         finding(c, RULE_ISID_TYPE, "type 0, 1 or 2", "type 3");
 }
@@ -186,6 +188,19 @@ static void check_transit(struct rconn *c, const struct pdu_login_response *a,
         finding(c, RULE_TRANSIT_OPEN_KEY, "no key that needs an answer", key);
 }
 
+/* What a broken request has to be answered with. */
+static void check_refusal(struct rconn *c, const struct pdu_login_response *a)
+{
+    enum rule_id rule = c->must_refuse;
+    uint8_t detail = rule == RULE_VERSION_REFUSED ? 0x05 : rule == RULE_INVALID_DURING_LOGIN ? 0x0b : 0;
+    struct words seen = say("0x%02x%02x", a->status_class, a->status_detail);
+    if (rule == RULE_COUNT)
+        return;
+    if (a->status_class != 2 || (detail && a->status_detail != detail))
+        finding(c, rule, detail ? say("0x02%02x", detail).text : "a status 0x02xx", seen.text);
+    c->must_refuse = RULE_COUNT;
+}
+
 /* The text of a response; the portal group tag is due in the first one after a complete text of the
  * initiator. */
 static void response_text(struct rconn *c, const struct rpdu *p, const struct pdu_login_response *a)
@@ -216,6 +231,7 @@ void login_response(struct rconn *c, const struct rpdu *p)
     c->request_open = false;
     pdu_login_request_decode(c->last_login, &q);
     check_constant(c, p, &a, &q);
+    check_refusal(c, &a);
     if (a.status_class != 0) {
         refused(c, p, &a);
         return;

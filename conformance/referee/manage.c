@@ -87,6 +87,24 @@ static void check_reference(struct rconn *c, const struct pdu_task_management_re
         finding(c, query ? RULE_QUERY_CONN : RULE_ABORT_CONN, "the task's connection", "another");
 }
 
+/* What is said to have come must have been sent, and no less than what a DataACK has said. */
+static void check_stated(struct rconn *c, const struct pdu_task_management_request *q,
+                         const struct rtask *ref)
+{
+    if (!ref || ref->opcode != PDU_OP_scsi_command || !ref->read || ref->write || ref->unsure || ref->cut)
+        return;
+    if (q->exp_data_sn && (sn_lt(q->exp_data_sn, ref->data_ref) || sn_gt(q->exp_data_sn, ref->next_data_sn)))
+        finding(c, RULE_REASSIGN_STATED,
+                say("0, or %" PRIu32 " to %" PRIu32, ref->data_ref, ref->next_data_sn).text,
+                say("%" PRIu32, q->exp_data_sn).text);
+}
+
+static bool still_allegiant(const struct rtask *ref)
+{
+    return ref && ref->opcode == PDU_OP_scsi_command && !ref->done && ref->conn &&
+           ref->conn->phase == PHASE_FULL && !ref->unsure;
+}
+
 static bool covers(const struct rtask *tmf, const struct rtask *task)
 {
     if (task == tmf || task->opcode != PDU_OP_scsi_command)
@@ -96,13 +114,17 @@ static bool covers(const struct rtask *tmf, const struct rtask *task)
 
 static void mark_aborting(struct rsession *s, struct rtask *tmf, struct rtask *ref)
 {
+    bool fast = s->params.task_reporting == KEY_TASK_REPORTING_FAST_ABORT;
     if (tmf->function == ABORT_TASK && ref)
         ref->aborting = true;
     list_for_each(it, &s->live)
     {
         struct rtask *task = list_entry(it, struct rtask, order);
-        if (covers(tmf, task))
+        if (covers(tmf, task)) {
             task->aborting = true;
+            if (fast && task->conn == tmf->conn)
+                task->no_data = DATA_AFTER_TMF;
+        }
     }
 }
 
@@ -115,8 +137,9 @@ void manage_request(struct rconn *c, const struct rpdu *p)
     check_fields(c, &q);
     struct rtask *ref = names_task(q.function) ? task_find(s, q.referenced_task_tag) : NULL;
     check_reference(c, &q, ref);
-    if (q.function == REASSIGN && ref && ref->opcode == PDU_OP_scsi_command && !ref->done && ref->conn &&
-        ref->conn->phase == PHASE_FULL && !ref->unsure)
+    if (q.function == REASSIGN)
+        check_stated(c, &q, ref);
+    if (q.function == REASSIGN && still_allegiant(ref))
         finding(c, RULE_REASSIGN_LOGOUT, "a recovery logout first", "the task's connection is in use");
     if (q.function == ABORT_TASK && !ref && sn_lt(q.ref_cmd_sn, q.cmd_sn))
         session_plug(s, q.ref_cmd_sn);
@@ -147,6 +170,7 @@ static void end_tasks(struct rconn *c, const struct rtask *tmf)
 {
     struct rsession *s = c->session;
     struct rtask *ref = tmf->function == ABORT_TASK ? task_find(s, tmf->ref_itt) : NULL;
+    bool fast = s->params.task_reporting == KEY_TASK_REPORTING_FAST_ABORT;
     if (ref && !ref->done && ref != tmf)
         end_task(c, ref);
     list_for_each_safe(it, &s->live)
@@ -155,8 +179,12 @@ static void end_tasks(struct rconn *c, const struct rtask *tmf)
         /* An immediate TMF has the CmdSN that comes next; of immediate tasks only the connection's order is
          * known. */
         bool before = task->immediate ? task->conn == tmf->conn : sn_lt(task->cmd_sn, tmf->cmd_sn);
-        if (covers(tmf, task) && before && task->aborting)
-            end_task(c, task);
+        if (!covers(tmf, task) || !before || !task->aborting)
+            continue;
+        if (task->r2t_open && !fast && !task->unsure)
+            finding(c, RULE_ABORT_EARLY, "the answers to the R2Ts of the tasks first",
+                    say("%" PRIu32 " without, task tag 0x%08" PRIx32, task->r2t_open, task->itt).text);
+        end_task(c, task);
     }
 }
 
@@ -165,9 +193,19 @@ static void reassigned(struct rconn *c, const struct rtask *tmf)
     struct rtask *task = task_find(c->session, tmf->ref_itt);
     if (!task)
         return;
+    struct pdu_task_management_request q;
+    pdu_task_management_request_decode(tmf->bhs, &q);
     task->conn = c;
-    task->unsure = true;
     task->snack_tag = 0;
+    task->cut = true;
+    task->stated = q.exp_data_sn;
+    if (!task->write) { /* its order begins anew */
+        task->unsure = false;
+        task->resync = true;
+        task->in_open = task->in_any = false;
+        task->burst = task->since_ack = 0;
+    }
+    task->status_kept = false; /* another connection has StatSNs of its own */
 }
 
 static void check_code(struct rconn *c, const struct rtask *tmf, const struct pdu_task_management_response *a)
@@ -189,6 +227,36 @@ static void check_code(struct rconn *c, const struct rtask *tmf, const struct pd
                 "255", seen.text);
     if (a->response == 0 && tmf->function == REASSIGN && c->session->params.error_recovery_level < 2)
         finding(c, RULE_REASSIGN_LEVEL, "4", seen.text);
+    else if (a->response == 0 && tmf->function == REASSIGN && still_allegiant(ref))
+        finding(c, RULE_REASSIGN_ALLEGIANT, "3", seen.text);
+}
+
+void manage_answered(struct rconn *c, const struct rtask *task)
+{
+    c->answered = true;
+    c->answer_stat_sn = task->stat_sn;
+    c->answer_lun = task->lun;
+}
+
+/* With a fence every response that was sent before on its nexus and LU has been acknowledged, and none
+ * follows until the response itself is: so of what has passed us none may be open. Responses of the transport
+ * alone (to text, pings) are not held back. Another connection may have been given up by the target, which
+ * only its own end knows. */
+static void check_fence(struct rconn *c, const struct rtask *tmf)
+{
+    const struct rsession *s = c->session;
+    bool several = of_whole_target(tmf->function) || of_whole_unit(tmf->function);
+    if (s->params.task_reporting == KEY_TASK_REPORTING_RFC3720 || s->conn_count < 2 || !several)
+        return;
+    list_for_each(it, &s->conns)
+    {
+        const struct rconn *other = list_entry(it, struct rconn, node);
+        bool same = of_whole_target(tmf->function) || other->answer_lun == tmf->lun;
+        if ((other == c || c->r->options.vantage == REFEREE_AT_TARGET) && other->phase == PHASE_FULL &&
+            other->answered && same && sn_le(other->acked_stat_sn, other->answer_stat_sn))
+            finding(c, RULE_FENCE, say("StatSN 0x%08" PRIx32 " acknowledged", other->answer_stat_sn).text,
+                    say("ExpStatSN 0x%08" PRIx32, other->acked_stat_sn).text);
+    }
 }
 
 void manage_response(struct rconn *c, const struct rpdu *p)
@@ -199,10 +267,12 @@ void manage_response(struct rconn *c, const struct rpdu *p)
     if (!task)
         return;
     check_code(c, task, &a);
+    check_fence(c, task);
     if (a.response == 0 && task->function == REASSIGN)
         reassigned(c, task);
     else if (a.response == 0)
         end_tasks(c, task);
     task->stat_sn = a.stat_sn;
+    manage_answered(c, task);
     task_done(c, task);
 }

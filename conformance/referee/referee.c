@@ -66,12 +66,18 @@ static void copy_text(char *to, size_t cap, const char *from)
 
 void finding(struct rconn *c, enum rule_id id, const char *expected, const char *seen)
 {
+    finding_at(c, id, c->r->pdu ? c->r->pdu->number : c->pdus, expected, seen);
+}
+
+void finding_at(struct rconn *c, enum rule_id id, uint64_t pdu, const char *expected, const char *seen)
+{
     struct referee *r = c->r;
     if (id >= RULE_COUNT || !decidable(c, &rules[id])) {
         undecided(c);
         return;
     }
     r->counts.findings++;
+    r->by_rule[id]++;
     if (r->finding_count == r->options.findings_max)
         return; /* only counted */
     uint32_t at = (r->finding_first + r->finding_count++) % r->options.findings_max;
@@ -79,7 +85,10 @@ void finding(struct rconn *c, enum rule_id id, const char *expected, const char 
     f->requirement = rules[id].requirement;
     f->party = rules[id].party;
     f->conn = c->id;
-    f->pdu = r->pdu ? r->pdu->number : c->pdus;
+    f->session = c->session ? c->session->number : 0;
+    f->tsih = c->session ? c->session->tsih : 0;
+    f->cid = c->cid;
+    f->pdu = pdu;
     f->time_ns = c->time_ns;
     f->rule = rules[id].sentence;
     copy_text(f->expected, sizeof f->expected, expected);
@@ -101,11 +110,25 @@ void referee_count(const struct referee *r, struct referee_counts *out)
     *out = r->counts;
 }
 
+const struct referee_rule *referee_tally(const struct referee *r, size_t *at, uint64_t *count)
+{
+    while (*at < RULE_COUNT) {
+        size_t id = (*at)++;
+        if (r->by_rule[id]) {
+            *count = r->by_rule[id];
+            return &rules[id];
+        }
+    }
+    return NULL;
+}
+
 char *referee_finding_text(const struct referee_finding *f, char *buf, size_t len)
 {
-    snprintf(buf, len, "%s %s: conn %" PRIu64 " PDU %" PRIu64 ": %s; expected %s, seen %s", f->requirement,
-             f->party == REFEREE_INITIATOR ? "initiator" : "target", f->conn, f->pdu, f->rule, f->expected,
-             f->seen);
+    const char *party = f->party == REFEREE_INITIATOR ? "initiator" : "target";
+    struct words session = say("session %" PRIu64 " (TSIH %u), ", f->session, f->tsih);
+    snprintf(buf, len, "%s %s: %sconn %" PRIu64 " (CID %u) PDU %" PRIu64 ": %s; expected %s, seen %s",
+             f->requirement, party, f->session ? session.text : "", f->conn, f->cid, f->pdu, f->rule,
+             f->expected, f->seen);
     return buf;
 }
 
@@ -228,6 +251,7 @@ static void tap_open(struct tap *tap, uint64_t id, const struct io_addr *initiat
     c->id = id;
     c->time_ns = now_ns;
     c->whole = true;
+    c->must_refuse = RULE_COUNT;
     if (initiator)
         c->initiator = *initiator;
     if (target)
@@ -274,7 +298,15 @@ static void tap_close(struct tap *tap, uint64_t id, uint64_t now_ns)
     if (!c)
         return;
     c->time_ns = now_ns;
+    duty_end(c);
     conn_free(c);
+}
+
+void referee_missing(struct referee *r, uint64_t id, enum tap_direction dir, uint64_t len)
+{
+    struct rconn *c = conn_find(r, id);
+    if (c && !split_missing(c, dir, len))
+        referee_gap(r, id, dir, true);
 }
 
 void referee_gap(struct referee *r, uint64_t id, enum tap_direction dir, bool resume)
@@ -289,6 +321,8 @@ void referee_gap(struct referee *r, uint64_t id, enum tap_direction dir, bool re
     s->header_need = PDU_BHS_LEN;
     s->in_data = false;
     s->lost = s->lost || !resume;
+    if (s->sync) /* a search begins anew; where the next bytes are a PDU, it finds that */
+        sync_forget(c, dir);
 }
 
 /* ---- life ---- */

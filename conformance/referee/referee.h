@@ -38,6 +38,8 @@ struct referee_finding {
     const char *requirement;  /* id, static */
     enum referee_party party; /* who broke it */
     uint64_t conn;            /* the tap's number */
+    uint64_t session;         /* the referee's number, from 1; 0: the connection is in none yet */
+    uint16_t tsih, cid;       /* of session and connection, as far as they are known */
     uint64_t pdu; /* number of the PDU on its connection, both directions counted together, from 1 */
     uint64_t time_ns;
     const char *rule; /* static sentence */
@@ -47,7 +49,8 @@ struct referee_finding {
 struct referee_options {
     enum referee_vantage vantage;
     uint32_t findings_max; /* kept; more are only counted */
-    bool partial;          /* connections may begin in mid-stream: unknown state is learnt, not judged */
+    bool filtered; /* connections may not be shown at all: a session for several is not known to be whole */
+    bool partial;  /* connections may begin in mid-stream: PDUs are looked for, unknown state is not judged */
 };
 
 struct referee_counts {
@@ -63,10 +66,17 @@ struct tap *referee_tap(struct referee *referee);
 /* Bytes of this direction were lost here (capture gap, overrun): resynchronises at `resume` if the next PDU
  * boundary is known to be there, else the direction is given up. */
 void referee_gap(struct referee *referee, uint64_t conn, enum tap_direction direction, bool resume);
+/* `len` bytes of this direction are missing, and the next ones begin a PDU. Inside a data segment nothing but
+ * its contents is lost: the header is judged. Else as referee_gap. */
+void referee_missing(struct referee *referee, uint64_t conn, enum tap_direction direction, uint64_t len);
 /* The next finding in order of discovery; false: none. */
 bool referee_next(struct referee *referee, struct referee_finding *out);
 void referee_count(const struct referee *referee, struct referee_counts *out);
-/* "R7143-4.2.2.1-13 target: conn 1 PDU 17: sentence; expected ..., seen ..." into buf; returns buf. */
+/* Findings by rule, kept or only counted: the next rule that has any, from *at (0 at first) on; NULL: no
+ * more. */
+const struct referee_rule *referee_tally(const struct referee *referee, size_t *at, uint64_t *findings);
+/* "R7143-4.2.2.1-13 target: session 2 (TSIH 7), conn 1 (CID 0) PDU 17: sentence; expected ..., seen ..." into
+ * buf; returns buf. */
 char *referee_finding_text(const struct referee_finding *finding, char *buf, size_t len);
 
 #endif

@@ -422,11 +422,51 @@ enum { NEEDS_PDU, NEEDS_CONN, NEEDS_SESSION };
     X(SNACK_RUN_LENGTH,    "R7143-11.16.7-01",  INITIATOR, SEEN_ALL, PDU,     "RunLength of DataACK and R-Data SNACK is 0") \
     X(SNACK_LATE,          "R7143-11.16.1-02",  INITIATOR, SEEN_ALL, SESSION, "a SNACK comes before its status is acknowledged")
 
+/* What one side owes the other (duty.c says when that is judged). */
+#define REFEREE_RULES_DUTIES(X) \
+    X(PING_UNANSWERED,     "R7143-11.18.1-02",  TARGET,    SEEN_ALL, SESSION, "a ping is answered before the logout") \
+    X(NOP_IN_UNANSWERED,   "R7143-11.18-01",    INITIATOR, SEEN_ALL, SESSION, "a NOP-In with a TTT is answered before the logout") \
+    X(TMF_UNANSWERED,      "R7143-11.5.1-02",   TARGET,    SEEN_ALL, SESSION, "a TMF that waits for nothing is answered before the logout") \
+    X(QUERY_UNANSWERED,    "R7144-6.3-03",      TARGET,    SEEN_ALL, SESSION, "a query is answered before the logout") \
+    X(LOGOUT_LATE,         "R7143-11.9.1-02",   INITIATOR, SEEN_I,   SESSION, "a requested logout comes within Parameter3 seconds") \
+    X(TEXT_LATE,           "R7143-11.9.1-10",   INITIATOR, SEEN_I,   SESSION, "a requested negotiation begins within Parameter3 seconds") \
+    X(FAST_ABORT_ACK,      "R7143-11.9.1-13",   INITIATOR, SEEN_ALL, SESSION, "event 5 is acknowledged by a NOP-Out with its LUN") \
+    X(FAST_ABORT_DATA,     "R7143-4.2.3.4-03",  INITIATOR, SEEN_ALL, SESSION, "with FastAbort no data follows a TMF for its tasks") \
+    X(ABORT_EARLY,         "R7143-4.2.3.3-07",  TARGET,    SEEN_ALL, SESSION, "without FastAbort functions on many tasks wait for the answers to R2Ts") \
+    X(DATA_ACK_MISSING,    "R7143-11.7.2-05",   INITIATOR, SEEN_ALL, SESSION, "an A bit is answered by a DataACK") \
+    X(SNACK_UNANSWERED,    "R7143-7.8-08",      TARGET,    SEEN_ALL, SESSION, "a Data SNACK is answered by data or a Reject") \
+    X(STATUS_SNACK_UNANSWERED, "R7143-11.16-01", TARGET,   SEEN_ALL, SESSION, "a Status SNACK is answered by status or a Reject") \
+    X(DIGEST_REJECT,       "R7143-7.8-02",      TARGET,    SEEN_T,   PDU,     "damaged data is answered by a Reject with reason 0x02") \
+    X(AGAIN_STAT_SN,       "R7143-11.4.9-02",   TARGET,    SEEN_ALL, SESSION, "a response that is sent again has the StatSN it had") \
+    X(AGAIN_SAME,          "R7143-11.16-02",    TARGET,    SEEN_ALL, SESSION, "a response that is sent again is the one it was") \
+    X(FAST_ABORT_STOP,     "R7143-11.9.1-12",   INITIATOR, SEEN_ALL, SESSION, "no data of the tasks of an acknowledged event 5 is sent") \
+    X(FENCE,               "R7143-4.2.2.3.3-02", TARGET,   SEEN_ALL, SESSION, "a fenced TMF Response waits for the acknowledgement of all status") \
+    X(INVALID_DURING_LOGIN, "R7143-4.2.4-06",   TARGET,    SEEN_T,   CONN,    "other PDUs in a login are answered 0x020b") \
+    X(REPEAT_REFUSED,      "R7143-6.3-22",      TARGET,    SEEN_ALL, CONN,    "a key that comes twice in a login is refused") \
+    X(REPEAT_REJECTED,     "R7143-6.4-12",      TARGET,    SEEN_ALL, CONN,    "a key that comes twice in a text negotiation is rejected") \
+    X(VERSION_REFUSED,     "R7143-11.12.4-02",  TARGET,    SEEN_ALL, CONN,    "a login without version 0 is answered 0x0205") \
+    X(CHAP_REFUSED,        "R7143-9.2-05",      TARGET,    SEEN_ALL, CONN,    "a wrong step of CHAP is refused")
+
+/* Tasks that go on after a loss. */
+#define REFEREE_RULES_RECOVERY(X) \
+    X(REASSIGN_STATED,     "R7143-11.5.6-04",   INITIATOR, SEEN_ALL, SESSION, "ExpDataSN of TASK REASSIGN is 0 or of data that is not acknowledged") \
+    X(REASSIGN_ALLEGIANT,  "R7143-7.2.2-10",    TARGET,    SEEN_ALL, SESSION, "TASK REASSIGN of a task that has its connection is answered 3") \
+    X(REASSIGN_EARLY,      "R7143-7.2.2-11",    TARGET,    SEEN_ALL, SESSION, "a reassigned task goes on after the TMF Response") \
+    X(REASSIGN_DATA,       "R7143-11.5.6-02",   TARGET,    SEEN_ALL, SESSION, "after TASK REASSIGN all data that is not acknowledged is sent") \
+    X(SNACK_STATED,        "R7143-7.2.2-05",    INITIATOR, SEEN_ALL, SESSION, "no data below the ExpDataSN of TASK REASSIGN is asked for") \
+    X(SNACK_ACKNOWLEDGED,  "R7143-11.16.2-03",  INITIATOR, SEEN_ALL, SESSION, "no data that is acknowledged is asked for") \
+    X(DATA_ACK_LATE,       "R7143-11.7.2-06",   INITIATOR, SEEN_ALL, SESSION, "a DataACK comes before the status is acknowledged") \
+    X(EMPTY_DATA_OUT,      "R7143-11.7.1-06",   INITIATOR, SEEN_ALL, SESSION, "a Data-Out should have data") \
+    X(EMPTY_DATA_IN,       "R7143-11.7.1-06",   TARGET,    SEEN_ALL, SESSION, "a Data-In should have data or status") \
+    X(TEXT_EMPTY,          "R7143-6.4-06",      TARGET,    SEEN_ALL, CONN,    "F=1 should not be answered by an empty F=0") \
+    X(ASYNC_DROP_CID,      "R7143-11.9.1-07",   TARGET,    SEEN_ALL, SESSION, "event 2 names the only connection where there is one")
+
 /* clang-format on */
 
 #define REFEREE_RULES(X)                                                                                     \
     REFEREE_RULES_PDU(X)                                                                                     \
-    REFEREE_RULES_LOGIN(X) REFEREE_RULES_KEYS(X) REFEREE_RULES_NUMBERS(X) REFEREE_RULES_TASKS(X)             \
-        REFEREE_RULES_MANAGE(X) REFEREE_RULES_CONTROL(X)
+    REFEREE_RULES_LOGIN(X)                                                                                   \
+    REFEREE_RULES_KEYS(X) REFEREE_RULES_NUMBERS(X) REFEREE_RULES_TASKS(X) REFEREE_RULES_MANAGE(X)            \
+        REFEREE_RULES_CONTROL(X) REFEREE_RULES_DUTIES(X) REFEREE_RULES_RECOVERY(X)
 
 #endif

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/iscsi/digest.h"
 #include "conformance/referee/internal.h"
 
 /* ---- joining ---- */
@@ -71,7 +72,7 @@ static struct rsession *session_new(struct rconn *c, const uint8_t *isid, uint16
         list_init(&s->buckets[i]);
     list_push_back(&r->sessions, &s->node);
     r->session_count++;
-    r->counts.sessions++;
+    s->number = ++r->counts.sessions;
     return s;
 }
 
@@ -113,6 +114,23 @@ static struct rsession *session_of_login(struct rconn *c, const struct pdu_login
     }
     undecided(c);
     return s;
+}
+
+void session_guess(struct rconn *c)
+{
+    static const uint8_t no_isid[6];
+    if (c->session || c->phase != PHASE_NEW)
+        return;
+    c->session = session_new(c, no_isid, 0);
+    if (!c->session)
+        return;
+    c->session->whole = false;
+    c->session->over = true; /* no login finds it */
+    c->phase = PHASE_FULL;
+    c->guessed = true;
+    c->max_data[TO_T] = c->max_data[TO_I] = UINT32_MAX; /* nobody has said what he takes */
+    list_push_back(&c->session->conns, &c->node);
+    c->session->conn_count = c->session->conns_ever = 1;
 }
 
 bool session_may_have_strangers(const struct rsession *s)
@@ -163,7 +181,7 @@ void session_join(struct rconn *c, const struct pdu_login_response *final)
     s->conn_count++;
     s->conns_ever++;
     take_results(c, q.tsih == 0);
-    if (c->r->strangers && session_may_have_strangers(s))
+    if ((c->r->strangers || c->r->options.filtered) && session_may_have_strangers(s))
         s->whole = false;
     check_connections(c, s);
     session_window(c, final->exp_cmd_sn, final->max_cmd_sn);
@@ -172,12 +190,18 @@ void session_join(struct rconn *c, const struct pdu_login_response *final)
 
 /* ---- leaving ---- */
 
+/* A read that is reassigned goes on where it says; of a write nobody knows what had arrived. */
+void task_adrift(struct rtask *task)
+{
+    task->conn = NULL;
+    task->unsure = task->unsure || task->write;
+}
+
 static void leave_task(struct rsession *s, struct rconn *c, struct rtask *task)
 {
     if (task->conn != c)
         return;
-    task->conn = NULL;
-    task->unsure = true;
+    task_adrift(task);
     if (s->params.error_recovery_level < 2 && !task->done)
         task_drop(s, task);
 }
@@ -360,7 +384,8 @@ void task_drop(struct rsession *s, struct rtask *task)
 /* A retry says again what was said. R7143-7.2.1-04, and on the same connection R7143-7.2.1-05 */
 static void retry(struct rconn *c, const struct rpdu *p, struct rtask *task)
 {
-    task->unsure = true;
+    /* Its unsolicited data may come again too, all else goes on as if it had been sent once. */
+    task->unsure = task->unsure || (task->write && !(task->bhs[1] & 0x80));
     /* ExpStatSN moves on, and so may nothing else. */
     if (memcmp(p->bhs, task->bhs, 28) != 0 || memcmp(p->bhs + 32, task->bhs + 32, 16) != 0)
         finding(c, RULE_RETRY_SAME, "the request as it was", "another with its task tag and CmdSN");
@@ -389,11 +414,41 @@ struct rtask *task_new(struct rconn *c, const struct rpdu *p, uint32_t itt, bool
     task->immediate = immediate;
     task->cmd_sn = cmd_sn;
     task->conn = c;
+    task->seq = ++c->request_seq;
+    task->pdu = p->number;
     memcpy(task->bhs, p->bhs, PDU_BHS_LEN);
     list_init(&task->r2ts);
     list_push_back(&s->buckets[itt % REFEREE_BUCKETS], &task->hash);
     list_push_back(&s->live, &task->order);
     return task;
+}
+
+/* What a response that is sent again has to say again: all but ExpCmdSN, MaxCmdSN and ExpDataSN.
+ * R7143-11.16-02 */
+static uint32_t answer_crc(const struct rpdu *p)
+{
+    uint8_t bhs[PDU_BHS_LEN];
+    memcpy(bhs, p->bhs, sizeof bhs);
+    memset(bhs + 28, 0, 8);
+    if (pdu_opcode(bhs) == PDU_OP_scsi_response)
+        memset(bhs + 36, 0, 4);
+    return digest_crc32c(bhs, sizeof bhs);
+}
+
+/* One more response of a task that had its status: the same, with the StatSN it had. After an R-Data SNACK or
+ * on another connection it has to be another. */
+static void check_again(struct rconn *c, const struct rpdu *p, const struct rtask *task)
+{
+    if (pdu_opcode(p->bhs) == PDU_OP_data_in || pdu_opcode(p->bhs) == PDU_OP_r2t)
+        (void)duty_met(c, OWED_DATA, task->itt);
+    bool status = pdu_opcode(p->bhs) != PDU_OP_data_in || (p->bhs[1] & 1);
+    if (!status || !task->status_kept || task->conn != c || pdu_opcode(p->bhs) == PDU_OP_r2t)
+        return;
+    uint32_t sn = be32_get(p->bhs + 24);
+    if (sn != task->stat_sn)
+        finding(c, RULE_AGAIN_STAT_SN, say("0x%08" PRIx32, task->stat_sn).text, say("0x%08" PRIx32, sn).text);
+    else if (!task->snack_tag && answer_crc(p) != task->answer_crc)
+        finding(c, RULE_AGAIN_SAME, "the response as it was", "another with its StatSN");
 }
 
 void task_done(struct rconn *c, struct rtask *task)
@@ -402,12 +457,29 @@ void task_done(struct rconn *c, struct rtask *task)
     if (task->done)
         return;
     task->done = true;
+    if (c->r->pdu && !task->aborted && !c->r->pdu->header_bad) {
+        task->status_kept = true;
+        task->answer_crc = answer_crc(c->r->pdu);
+    }
     list_remove(&task->order);
     list_push_back(&s->finished, &task->order);
     if (++s->finished_count <= REFEREE_DONE_MAX)
         return;
     task_drop(s, list_first(&s->finished, struct rtask, order));
     s->tasks_lost = true;
+}
+
+/* Is a TASK REASSIGN for this tag on its way on this connection? */
+static bool reassign_pending(const struct rconn *c, uint32_t itt)
+{
+    list_for_each(it, &c->session->live)
+    {
+        const struct rtask *tmf = list_entry(it, struct rtask, order);
+        if (tmf->opcode == PDU_OP_task_management_request && tmf->function == 8 && tmf->ref_itt == itt &&
+            tmf->conn == c)
+            return true;
+    }
+    return false;
 }
 
 struct rtask *task_of_response(struct rconn *c, const struct rpdu *p, uint32_t itt, uint8_t opcode)
@@ -432,6 +504,10 @@ struct rtask *task_of_response(struct rconn *c, const struct rpdu *p, uint32_t i
             finding(c, RULE_AFTER_ABORT, "no response after the TMF Response", seen.text);
         return NULL;
     }
+    if (!task->conn && !task->done && reassign_pending(c, itt)) {
+        finding(c, RULE_REASSIGN_EARLY, "the TMF Response first", seen.text);
+        return NULL;
+    }
     if (task->conn && task->conn != c && !task->unsure) {
         finding(c, RULE_OTHER_CONNECTION, "the request's connection", seen.text);
         return NULL;
@@ -440,5 +516,11 @@ struct rtask *task_of_response(struct rconn *c, const struct rpdu *p, uint32_t i
         finding(c, RULE_RESPONSE_TWICE, "one response", seen.text);
         return NULL;
     }
-    return task->done ? NULL : task;
+    if (task->done) {
+        check_again(c, p, task);
+        return NULL;
+    }
+    if (task->conn == c && opcode != PDU_OP_logout_request && task->seq > c->answered_seq)
+        c->answered_seq = task->seq;
+    return task;
 }

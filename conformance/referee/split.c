@@ -46,9 +46,10 @@ static void end_pdu(struct rconn *c, enum tap_direction dir, bool header_bad)
     p.data = s->keep;
     p.kept = s->kept;
     p.data_crc = s->plain_crc;
-    for (uint32_t i = 0; i < pad; i++)
+    p.cut = s->cut;
+    for (uint32_t i = 0; i < pad && !p.cut; i++)
         p.pad_dirty = p.pad_dirty || s->trailer[i];
-    if (s->data_digest && s->data_len && !header_bad)
+    if (s->data_digest && s->data_len && !header_bad && !p.cut)
         p.data_bad = digest_final(digest_update(s->crc, s->trailer, pad)) != digest_get(s->trailer + pad);
     s->header_have = 0;
     s->header_need = PDU_BHS_LEN;
@@ -77,12 +78,24 @@ static void end_header(struct rconn *c, enum tap_direction dir)
         end_pdu(c, dir, false);
 }
 
+/* PDUs whose place was guessed: bytes that are no header show that the guess was wrong. */
+static bool is_derailed(const struct rconn *c, enum tap_direction dir)
+{
+    const struct pdu_type *type = pdu_type_of(c->split[dir].header[0] & 0x3f);
+    return c->guessed && (!type || (type->from == PDU_FROM_INITIATOR) != (dir == TO_T));
+}
+
 static size_t take_header(struct rconn *c, enum tap_direction dir, const uint8_t *bytes, size_t len)
 {
     struct rsplit *s = &c->split[dir];
     uint32_t n = least(len, s->header_need - s->header_have);
+    s->cut_rest = 0;
     memcpy(s->header + s->header_have, bytes, n);
     s->header_have += n;
+    if (s->header_have == PDU_BHS_LEN && is_derailed(c, dir)) {
+        s->lost = true;
+        return n;
+    }
     if (s->header_have == s->header_need && s->header_have == PDU_BHS_LEN)
         s->header_need += pdu_ahs_len(s->header) + (s->header_digest ? PDU_DIGEST_LEN : 0);
     if (s->header_have == s->header_need)
@@ -120,8 +133,10 @@ static size_t take_data(struct rconn *c, enum tap_direction dir, const uint8_t *
 void split_feed(struct rconn *c, enum tap_direction dir, const uint8_t *bytes, size_t len)
 {
     struct rsplit *s = &c->split[dir];
-    while (len && !s->lost) {
-        size_t n = s->in_data ? take_data(c, dir, bytes, len) : take_header(c, dir, bytes, len);
+    while (len && (!s->lost || c->r->options.partial)) {
+        size_t n = s->lost      ? sync_feed(c, dir, bytes, len)
+                   : s->in_data ? take_data(c, dir, bytes, len)
+                                : take_header(c, dir, bytes, len);
         bytes += n;
         len -= n;
     }
@@ -145,8 +160,41 @@ void split_set_digests(struct rconn *c, bool header, bool data)
     }
 }
 
+void split_resume(struct rconn *c, enum tap_direction dir, const uint8_t *bhs, bool header_digest,
+                  bool data_digest)
+{
+    struct rsplit *s = &c->split[dir];
+    s->lost = s->in_data = false;
+    s->header_digest = header_digest;
+    s->data_digest = data_digest;
+    memcpy(s->header, bhs, PDU_BHS_LEN);
+    s->header_have = PDU_BHS_LEN;
+    s->header_need = PDU_BHS_LEN + pdu_ahs_len(bhs) + (header_digest ? PDU_DIGEST_LEN : 0);
+    if (s->header_have == s->header_need)
+        end_header(c, dir);
+}
+
+bool split_missing(struct rconn *c, enum tap_direction dir, uint64_t len)
+{
+    struct rsplit *s = &c->split[dir];
+    uint32_t total = s->data_len + pdu_pad_len(s->data_len) + (s->data_digest ? PDU_DIGEST_LEN : 0);
+    if (!s->lost && !s->in_data && s->header_have == 0 && len <= s->cut_rest) {
+        s->cut_rest -= len; /* more of the PDU that has been judged */
+        return true;
+    }
+    if (s->lost || !s->in_data || len > total - s->at)
+        return false;
+    s->cut_rest = total - s->at - len;
+    s->cut = true;
+    end_pdu(c, dir, false);
+    s->cut = false;
+    return true;
+}
+
 void split_fini(struct rconn *c, struct rsplit *s)
 {
+    conn_release(c, s->sync, s->sync ? sync_size() : 0);
+    s->sync = NULL;
     conn_release(c, s->keep, s->keep_cap);
     s->keep = NULL;
     s->keep_cap = 0;

@@ -132,6 +132,123 @@ def test_tshark_and_referee_see_every_pdu(serve, need, tmp_path):
     assert logged and int(logged[1]) == len(seen), "the live referee counts the same"
 
 
+QUERIES = (9, 10, 12)  # task management of RFC 7144: tshark 4.0 does not know it, and shows such a frame as TCP only
+
+
+def snack(r, kind, itt, ttt, beg, run, lun=0):
+    r.send(raw.bhs(0x10, 0x80 | kind, lun=lun, itt=itt, rest=struct.pack(">IIIIIII", ttt, 0, r.exp_stat_sn, 0, 0, beg, run)))
+
+
+def until_status(r):
+    """The PDUs up to a status. It is not acknowledged yet: SNACKs may follow."""
+    got = []
+    while True:
+        before = r.exp_stat_sn
+        got.append(r.recv())
+        if got[-1].opcode in (0x21, 0x3F) or (got[-1].opcode == 0x25 and got[-1].flags & 1):
+            r.exp_stat_sn = before
+            return got
+
+
+def talk_of_recovery(target, digests):
+    """Every SNACK and what it brings, DataACK, additional headers, both directions, a ping each way, text, RFC 7144, logout."""
+    r = raw.Raw(target.port, target.iqn)
+    keys = ("HeaderDigest=CRC32C", "DataDigest=CRC32C") if digests else ()
+    r.login("ErrorRecoveryLevel=2", "MaxRecvDataSegmentLength=512", "MaxBurstLength=1024", "InitialR2T=No", "iSCSIProtocolLevel=2",
+            "TaskReporting=RFC3720,ResponseFence,FastAbort", *keys)
+    r.clear_unit_attention()
+    # A read in pieces of 512 bytes; the A bit is set at the ends of bursts.
+    itt = r.command(r.read10(0, 8), 0xC1, 4096)
+    data = until_status(r)
+    last_ack = 0
+    for pdu in data:
+        if pdu.opcode == 0x25 and pdu.flags & 0x40:
+            last_ack = pdu.u32(36) + 1
+            snack(r, 2, raw.NONE, pdu.u32(20), last_ack, 0, pdu.header[8:16])
+    ins = [pdu for pdu in data if pdu.opcode == 0x25]
+    assert len(ins) == 8
+    status = data[-1].u32(24)
+    if last_ack < 8:
+        snack(r, 0, itt, raw.NONE, last_ack, 1)  # Data SNACK
+        assert r.recv().opcode in (0x25, 0x3F)
+    snack(r, 1, raw.NONE, raw.NONE, status, 1)  # Status SNACK
+    assert r.recv().u32(24) == status
+    r.exp_stat_sn = status + 1
+    # R-Data SNACK: the data comes again and the status with the tag.
+    itt = r.command(r.read10(0, 2), 0xC1, 1024)
+    status = until_status(r)[-1].u32(24)
+    snack(r, 3, itt, 0x77, 0, 0)
+    again = until_status(r)
+    assert again[-1].opcode in (0x21, 0x3F), again
+    r.exp_stat_sn = max(status, again[-1].u32(24)) + 1
+    # Bidirectional: XDWRITEREAD(10) with the read length, XDWRITEREAD(32) with the rest of its CDB as well.
+    read_length = struct.pack(">HBBI", 5, 2, 0, 512)
+    cdb10 = struct.pack(">BBIBHB", 0x53, 0, 16, 0, 1, 0)
+    cdb32 = struct.pack(">BBHBBBBHBBQIII", 0x7F, 0, 0, 0, 0, 0, 24, 7, 0, 0, 16, 0, 0, 1)
+    extended = struct.pack(">HBB", 17, 1, 0) + cdb32[16:]
+    for cdb, ahs in ((cdb10, read_length), (cdb32[:16], extended + read_length)):
+        r.command(cdb, 0xE1, 512, bytes(512), ahs=ahs)
+        while r.recv().opcode != 0x21:
+            pass
+    # Unsolicited and solicited data.
+    itt = r.command(r.write10(32, 8), 0xA1, 4096, bytes(512))
+    while True:
+        pdu = r.recv()
+        if pdu.opcode != 0x31:
+            break
+        ttt, length, offset = pdu.u32(20), pdu.u32(44), pdu.u32(40)
+        for n, at in enumerate(range(0, length, 512)):
+            r.data_out(itt, ttt, bytes(min(512, length - at)), offset + at, n, at + 512 >= length)
+    assert pdu.opcode == 0x21
+    r.nop(b"x" * 300)
+    itt = r.next_itt()
+    pairs = raw.text("SendTargets=")
+    r.send(raw.bhs(0x04, 0x80, data_len=len(pairs), itt=itt, rest=struct.pack(">I", raw.NONE) + r.sns()), pairs)
+    assert r.recv().opcode == 0x24
+    for function in (*QUERIES, 5, 6):
+        ref = 0x999 if function == 9 else raw.NONE
+        r.send(raw.bhs(0x02, 0x80 | function, itt=r.next_itt(), immediate=True,
+                       rest=struct.pack(">IIIIII", ref, r.cmd_sn, r.exp_stat_sn, r.cmd_sn if function == 9 else 0, 0, 0)))
+        while r.recv().opcode != 0x22:
+            pass
+    time.sleep(1.3)  # the target pings
+    pings = 0
+    r.send(raw.bhs(0x00, 0x80, itt=0x5000, immediate=True, rest=struct.pack(">I", raw.NONE) + r.sns(True)))
+    while True:
+        pdu = r.recv()
+        if pdu.opcode == 0x20 and pdu.itt == 0x5000:
+            break
+        if pdu.opcode == 0x20 and pdu.u32(20) != raw.NONE:
+            pings += 1
+            r.send(raw.bhs(0x00, 0x80, lun=pdu.header[8:16], itt=raw.NONE, immediate=True,
+                           rest=struct.pack(">I", pdu.u32(20)) + r.sns(True)))
+    r.send(raw.bhs(0x06, 0x80, itt=r.next_itt(), immediate=True, rest=struct.pack(">HH", 0, 0) + r.sns(True)))
+    while r.recv().opcode != 0x26:
+        pass
+    r.close()
+    return pings
+
+
+@pytest.mark.parametrize("digests", [False, True])
+def test_recovery_and_additional_headers_are_dissected(serve, need, tmp_path, digests):
+    need("tshark")
+    path = tmp_path / "recovery.pcapng"
+    target = serve("memory:size=64M", options=["--capture", path, "--referee", "--nop-interval", "1s"])
+    pings = talk_of_recovery(target, digests)
+    port = target.port
+    stop(target)
+    assert_clean(path, port)
+    seen = opcodes(path, port)
+    assert {0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x10, 0x20, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x31} <= set(seen)
+    assert seen.count(0x10) >= 4 and pings >= 1
+    assert drops(path) == 0
+    lines, totals = check(path)
+    found = [one for one in lines if one["type"] == "finding" and one["party"] == "target"]
+    assert totals["pdus"] == len(seen) + len(QUERIES) and totals["gaps"] == 0 and not found, (found, totals)
+    fields = tshark(path, "-Y", "iscsi.totalahslength > 0", port=port)
+    assert fields.count("\n") >= 2, "both kinds of additional headers"
+
+
 def test_commands_have_latencies_and_keys_are_shown(serve, tmp_path):
     path = tmp_path / "one.pcapng"
     target = serve("memory:size=64M", options=["--capture", path])
@@ -196,7 +313,7 @@ def test_only_sessions_of_the_pattern(serve, tmp_path):
 def test_snapped_frames_keep_their_headers(serve, need, tmp_path):
     need("tshark")
     path = tmp_path / "snap.pcapng"
-    target = serve("memory:size=64M", options=["--capture", path, "--capture-snap", "128"])
+    target = serve("memory:size=64M", options=["--capture", path, "--capture-snap", "128", "--referee"])
     data = tmp_path / "data"
     data.write_bytes(os.urandom(4 * 1024 * 1024))
     lunette.initiator("copy", data, target.url())
@@ -206,6 +323,28 @@ def test_snapped_frames_keep_their_headers(serve, need, tmp_path):
     assert_clean(path, port, frames_cut=True)
     _, totals = check(path)
     assert totals["incomplete_pdus"] > 30 and totals["problem"] is None, totals
+    # What is cut off is data: every header is judged, and none is a finding.
+    assert totals["findings"] == 0, totals
+    assert f"referee: {totals['pdus']} PDUs of" in target.stderr(), (totals, target.stderr())
+
+
+@pytest.mark.parametrize("digests", ["none", "crc32c"])
+def test_a_capture_that_starts_in_the_middle_is_read(serve, need, tmp_path, digests):
+    """The login is not in it: PDUs are found again, with digests and without, and judged by what each shows by itself."""
+    need("tshark")
+    path, late = tmp_path / "all.pcapng", tmp_path / "late.pcap"
+    target = serve("memory:size=64M", options=["--capture", path])
+    data = tmp_path / "data"
+    data.write_bytes(os.urandom(16 * 1024 * 1024))
+    lunette.initiator("copy", data, target.url(), "--header-digest", digests, "--data-digest", digests)
+    port = target.port
+    stop(target)
+    _, whole = check(path)
+    lunette.run("tshark", "-r", path, "-Y", "frame.number > 30", "-F", "pcap", "-w", late)
+    lines, totals = check(late, "--port", str(port))
+    assert totals["partial_connections"] == 1 and totals["findings"] == 0, lines
+    assert whole["pdus"] / 2 < totals["pdus"] < whole["pdus"], (whole, totals)
+    assert totals["undecidable"] > 0
 
 
 def test_a_ring_of_files_keeps_the_newest(serve, need, tmp_path):
@@ -302,6 +441,26 @@ def test_tcpdump_sees_the_same(serve, need, tmp_path):
     _, wire = check(theirs, "--port", str(port))
     assert wire["pdus"] == mine["pdus"] and wire["gaps"] == 0, (wire, mine)
     assert wire["findings"] == mine["findings"] == 0
+
+
+def test_the_target_tells_what_its_referee_found(serve, tmp_path):
+    """Each finding with requirement, session, connection, PDU, expected and seen; at the end how often, and totals."""
+    target = serve("memory:size=8M", options=["--referee"])
+    r = raw.Raw(target.port, target.iqn)
+    r.login(cid=5)
+    for _ in range(3):
+        rest = struct.pack(">I", 7) + r.sns(True)  # no NOP-In ever had this TTT
+        r.send(raw.bhs(0x00, 0x80, itt=raw.NONE, rest=rest, immediate=True))
+    r.nop()
+    r.close()
+    time.sleep(0.3)
+    stop(target)
+    told = target.stderr()
+    line = re.findall(r"R7143-11.18.2-01 initiator: session 1 \(TSIH \d+\), conn \d+ \(CID 5\) PDU (\d+): .*; expected .+, seen .+", told)
+    assert line == ["3", "4", "5"], told
+    assert re.search(r"127\.0\.0\.1:\d+: connection \d+ is over: 7 PDUs, 3 findings", told), told
+    assert "R7143-11.18.2-01 initiator: 3 findings: " in told
+    assert re.search(r"7 PDUs of 1 connections: 3 findings, \d+ undecidable, 1 sessions", told), told
 
 
 def test_initiator_captures_and_referees_its_own_connections(serve, tmp_path):

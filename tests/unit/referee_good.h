@@ -538,6 +538,8 @@ static void good_recovery(struct talk *k)
     put(t, "lun", GOOD_LUN);
     put(t, "beg_run", 4);
     put(t, "exp_stat_sn", k->stat_sn[0]);
+    request(k, 0, PDU_OP_nop_out, 0x2f, true);
+    response(k, 0, PDU_OP_nop_in, 0x2f, true);
     din(k, 0, 0x20, 4, 4096, 1024, false);
     din(k, 0, 0x20, 5, 5120, 880, true);
     t = turn_new(k, 0, PDU_OP_snack_request); /* Data SNACK */
@@ -629,6 +631,9 @@ static void good_level2(struct talk *k)
     tmf(k, 0, 0x44, 12, PDU_TAG_RESERVED);
     tmf_done(k, 0, 0x44, 5);
     async(k, 5, 0, 0, 0);
+    t = request(k, 0, PDU_OP_nop_out, PDU_TAG_RESERVED, true);
+    command(k, 0, 0x45, false, false, 0);
+    done(k, 0, 0x45, 0);
     logout(k, 0, 0, 1);
 }
 
@@ -646,6 +651,127 @@ static void good_tmf_of_tmf(struct talk *k)
     tmf(k, 0, 0x43, 8, 0x40);
     tmf_done(k, 0, 0x43, 255);
     tmf_done(k, 0, 0x40, 0);
+    logout(k, 0, 0, 1);
+}
+
+/* A write is ended by ABORT TASK SET after its R2T: its data comes first, or, with FastAbort, no more of it.
+ */
+static void task_set_ended(struct talk *k, bool fast)
+{
+    command(k, 0, 0x22, false, true, 1500);
+    r2t(k, 0, 0x22, 0x900, 0, 0, 1500);
+    if (fast)
+        out(k, 0, 0x22, 0x900, 0, 0, 1024, false);
+    tmf(k, 0, 0x41, 2, PDU_TAG_RESERVED);
+    if (!fast)
+        out(k, 0, 0x22, 0x900, 0, 0, 1000, true);
+    tmf_done(k, 0, 0x41, 0);
+    logout(k, 0, 0, 1);
+}
+
+static void good_task_set(struct talk *k)
+{
+    begin(k);
+    login(k, 0, GOOD_ANSWERS);
+    task_set_ended(k, false);
+}
+
+static void good_fast_abort(struct talk *k)
+{
+    static const char *const changes[] = {"TaskReporting=RFC3720", "TaskReporting=FastAbort", NULL};
+    begin(k);
+    login(k, 0, answers_with(changes));
+    task_set_ended(k, true);
+}
+
+static void snack(struct talk *k, unsigned type, uint32_t itt, uint32_t beg, uint32_t run,
+                  uint32_t exp_stat_sn)
+{
+    struct turn *t = turn_new(k, 0, PDU_OP_snack_request);
+    put(t, "type", type);
+    put(t, "itt", itt);
+    put(t, "ttt", PDU_TAG_RESERVED);
+    put(t, "beg_run", beg);
+    put(t, "run_length", run);
+    put(t, "exp_stat_sn", exp_stat_sn);
+}
+
+/* Data and status are asked for again; the initiator logs out with neither acknowledged. */
+static void good_snacks(struct talk *k)
+{
+    static const char *const changes[] = {LEVEL_2, NULL};
+    uint32_t stat_sn;
+    begin(k);
+    login(k, 0, answers_with(changes));
+    command(k, 0, 0x20, true, false, 2048);
+    din(k, 0, 0x20, 0, 0, 1024, false);
+    din(k, 0, 0x20, 1, 1024, 1024, true);
+    stat_sn = k->stat_sn[0];
+    done(k, 0, 0x20, 2);
+    snack(k, 0, 0x20, 0, 1, stat_sn);
+    din(k, 0, 0x20, 0, 0, 1024, false);
+    snack(k, 1, PDU_TAG_RESERVED, stat_sn, 1, stat_sn);
+    put(done(k, 0, 0x20, 2), "stat_sn", stat_sn);
+    k->stat_sn[0]--;
+    put(request(k, 0, PDU_OP_nop_out, 0x2f, true), "exp_stat_sn", stat_sn);
+    response(k, 0, PDU_OP_nop_in, 0x2f, true);
+    logout(k, 0, 0, 1);
+    put(&k->turns[k->count - 2], "exp_stat_sn", stat_sn);
+}
+
+/* Somebody else's reset ends a write: event 5 tells, a NOP-Out acknowledges it, and no more data follows. */
+static void good_event_5(struct talk *k)
+{
+    static const char *const changes[] = {"TaskReporting=RFC3720", "TaskReporting=FastAbort", NULL};
+    begin(k);
+    login(k, 0, answers_with(changes));
+    command(k, 0, 0x22, false, true, 1500);
+    r2t(k, 0, 0x22, 0x900, 0, 0, 1500);
+    async(k, 5, 0, 0, 0);
+    put(&k->turns[k->count - 1], "lun", GOOD_LUN);
+    out(k, 0, 0x22, 0x900, 0, 0, 1024, false);
+    put(request(k, 0, PDU_OP_nop_out, PDU_TAG_RESERVED, true), "lun", GOOD_LUN);
+    logout(k, 0, 0, 1);
+}
+
+/* A reset with a fence: all status is acknowledged before its response. */
+static void good_fence(struct talk *k)
+{
+    static const char *const changes[] = {"TaskReporting=RFC3720", "TaskReporting=ResponseFence", NULL};
+    begin(k);
+    login(k, 0, answers_with(changes));
+    login(k, 1, NULL);
+    request(k, 1, PDU_OP_nop_out, PDU_TAG_RESERVED, true);
+    command(k, 0, 0x20, false, false, 0);
+    done(k, 0, 0x20, 0);
+    tmf(k, 0, 0x41, 5, PDU_TAG_RESERVED);
+    tmf_done(k, 0, 0x41, 0);
+    logout(k, 0, 0, 1);
+}
+
+/* A read is taken to the other connection in the middle of its data, and loses some of it there. */
+static void good_reassign(struct talk *k)
+{
+    static const char *const changes[] = {LEVEL_2, NULL};
+    struct turn *t;
+    begin(k);
+    login(k, 0, answers_with(changes));
+    login(k, 1, NULL);
+    command(k, 1, 0x22, true, false, 3000);
+    din(k, 1, 0x22, 0, 0, 1024, false);
+    din(k, 1, 0x22, 1, 1024, 1024, false);
+    t = request(k, 0, PDU_OP_logout_request, 0x80, true);
+    put(t, "reason", 2);
+    put(t, "cid", 2);
+    put(t, "exp_stat_sn", k->stat_sn[1]);
+    response(k, 0, PDU_OP_logout_response, 0x80, true);
+    put(tmf(k, 0, 0x81, 8, 0x22), "exp_data_sn", 1);
+    tmf_done(k, 0, 0x81, 0);
+    din(k, 0, 0x22, 1, 1024, 1024, false);
+    din(k, 0, 0x22, 2, 2048, 952, true);
+    snack(k, 0, 0x22, 1, 1, k->stat_sn[0]);
+    din(k, 0, 0x22, 1, 1024, 1024, false);
+    done(k, 0, 0x22, 3);
     logout(k, 0, 0, 1);
 }
 
@@ -671,6 +797,12 @@ static const struct good goods[] = {
     {"connections", good_connections},
     {"level2", good_level2},
     {"tmf_of_tmf", good_tmf_of_tmf},
+    {"task_set", good_task_set},
+    {"fast_abort", good_fast_abort},
+    {"snacks", good_snacks},
+    {"event_5", good_event_5},
+    {"fence", good_fence},
+    {"reassign", good_reassign},
 };
 
 #endif

@@ -28,6 +28,7 @@ struct turn {
     uint32_t ahs_len, data_len;
     uint8_t conn;
     bool gone, full, bad_header_digest, bad_data_digest, dirty_pad;
+    uint32_t wait; /* seconds before it */
 };
 
 struct talk {
@@ -146,7 +147,8 @@ static void fill(struct turn *t, uint32_t len)
  *   TAG N byte OFFSET VALUE     of the header
  *   TAG N drop | twice | swap   left out; sent twice; exchanged with the PDU before it
  *   TAG N header_digest | data_digest | pad    spoilt
- *   TAG N conn C                on another connection */
+ *   TAG N conn C                on another connection
+ *   TAG N wait SECONDS          later */
 
 static struct turn *talk_find(struct talk *k, const char *tag, unsigned n, size_t *at)
 {
@@ -234,6 +236,8 @@ static void break_one(struct talk *k, char *statement)
         t->bad_data_digest = true;
     else if (strcmp(verb, "pad") == 0)
         t->dirty_pad = true;
+    else if (strcmp(verb, "wait") == 0)
+        t->wait = (uint32_t)strtoul(args, NULL, 0);
     else if (strcmp(verb, "conn") == 0)
         t->conn = (uint8_t)strtoul(args, NULL, 0);
     else
@@ -285,10 +289,10 @@ static uint32_t turn_bytes(const struct talk *k, const struct turn *t, uint8_t *
 }
 
 /* Through a referee in pieces of `piece` bytes (0: whole PDUs). The caller frees it. */
-static struct referee *talk_run(const struct talk *k, enum referee_vantage vantage, size_t piece)
+static inline struct referee *talk_run(const struct talk *k, enum referee_vantage vantage, size_t piece)
 {
     static uint8_t bytes[TALK_DATA + 2048];
-    struct referee_options options = {vantage, 64, false};
+    struct referee_options options = {.vantage = vantage, .findings_max = 64};
     struct referee *r = NULL;
     assert_int_equal(referee_new(env_host(), &options, &r), 0);
     struct tap *tap = referee_tap(r);
@@ -300,6 +304,7 @@ static struct referee *talk_run(const struct talk *k, enum referee_vantage vanta
         const struct turn *t = &k->turns[i];
         if (t->gone)
             continue;
+        now += t->wait * 1000000000ull;
         if (!open[t->conn])
             tap->open(tap, t->conn + 1u, &a, &b, now);
         open[t->conn] = true;

@@ -55,7 +55,7 @@ static void good_byte_by_byte(void **state)
 
 static struct referee *fresh(const struct env *env, bool partial)
 {
-    struct referee_options options = {REFEREE_BETWEEN, 4, partial};
+    struct referee_options options = {.vantage = REFEREE_BETWEEN, .findings_max = 4, .partial = partial};
     struct referee *r = NULL;
     return referee_new(env, &options, &r) == 0 ? r : NULL;
 }

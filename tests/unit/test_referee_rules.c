@@ -58,6 +58,14 @@ static void elsewhere(struct talk *k, unsigned function)
     put(t, "exp_stat_sn", exp);
 }
 
+/* The last PDU before this one that has a StatSN. */
+static struct turn *find_before(struct talk *k, size_t at)
+{
+    while (!has(&k->turns[--at], "stat_sn"))
+        ;
+    return &k->turns[at];
+}
+
 static void reassign_live(struct talk *k)
 {
     size_t at = find_turn(k, "data_in", 1);
@@ -72,6 +80,22 @@ static void reassign_live(struct talk *k)
     put(t, "referenced_task_tag", 0x20);
     put(t, "cmd_sn", sn + 1);
     put(t, "exp_stat_sn", exp);
+}
+
+static void reassign_done(struct talk *k)
+{
+    size_t at = find_turn(k, "data_in", 1);
+    uint64_t sn = get(&k->turns[at], "exp_cmd_sn"), stat_sn = get(find_before(k, at), "stat_sn") + 1;
+    reassign_live(k);
+    struct turn *t = insert(k, at + 1);
+    memset(t, 0, sizeof *t);
+    t->full = true;
+    t->bhs[0] = PDU_OP_task_management_response;
+    put(t, "final", 1);
+    put(t, "itt", 0x66);
+    put(t, "stat_sn", stat_sn);
+    put(t, "exp_cmd_sn", sn);
+    put(t, "max_cmd_sn", sn + 15);
 }
 
 static void rejected_tmf(struct talk *k)
@@ -93,7 +117,7 @@ static void rejected_tmf(struct talk *k)
     t->data_len = PDU_BHS_LEN;
 }
 
-static void late_snack(struct talk *k)
+static void late_snack(struct talk *k, unsigned type)
 {
     size_t at = find_turn(k, "logout_request", 1);
     uint64_t exp = get(&k->turns[at], "exp_stat_sn");
@@ -102,8 +126,9 @@ static void late_snack(struct talk *k)
     t->full = true;
     t->bhs[0] = PDU_OP_snack_request;
     put(t, "final", 1);
-    put(t, "itt", 0x20);
-    put(t, "ttt", PDU_TAG_RESERVED);
+    put(t, "type", type);
+    put(t, "itt", type == 2 ? PDU_TAG_RESERVED : 0x20);
+    put(t, "ttt", type == 2 ? 0x500 : PDU_TAG_RESERVED);
     put(t, "exp_stat_sn", exp);
 }
 
@@ -161,7 +186,11 @@ static void break_by(struct talk *k, const char *script)
         else if (strcmp(dollar, "$REJECTED_TMF") == 0)
             rejected_tmf(k);
         else if (strcmp(dollar, "$LATE_SNACK") == 0)
-            late_snack(k);
+            late_snack(k, 0);
+        else if (strcmp(dollar, "$LATE_ACK") == 0)
+            late_snack(k, 2);
+        else if (strcmp(dollar, "$REASSIGN_DONE") == 0)
+            reassign_done(k);
         else if (strncmp(dollar, "$AHS ", 5) == 0)
             change_ahs(k, dollar + 5);
         else
@@ -293,6 +322,70 @@ static void rule_line(const struct referee_rule *rule, char *buf, size_t len)
              rule->party == REFEREE_INITIATOR ? "initiator" : "target", where, needs, rule->sentence);
 }
 
+#define UNSEEN_HEADING "## Without a rule"
+
+static bool has_rule(const char *requirement)
+{
+    size_t count;
+    const struct referee_rule *rules = referee_rules(&count);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(rules[i].requirement, requirement) == 0)
+            return true;
+    return false;
+}
+
+/* One of the page's words for why not, or another requirement whose rule sees it. */
+static bool is_reason(const char *page, const char *reason)
+{
+    char bullet[80];
+    if (strncmp(reason, "as ", 3) == 0)
+        return has_rule(reason + 3);
+    snprintf(bullet, sizeof bullet, "\n* *%s*: ", reason);
+    return strstr(page, bullet) != NULL;
+}
+
+/* Every row of the wire that can be broken has a rule or a reason, and none has both. */
+static void page_explains_what_has_no_rule(void **state)
+{
+    static char page[200000], line[2000];
+    unsigned wire = 0, reasons = 0, problems = 0;
+    (void)state;
+    FILE *f = fopen("docs/referee.md", "r");
+    assert_non_null(f);
+    page[fread(page, 1, sizeof page - 1, f)] = 0;
+    fclose(f);
+    const char *list = strstr(page, UNSEEN_HEADING);
+    assert_non_null(list);
+    f = fopen("conformance/requirements.tsv", "r");
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f)) {
+        char id[40], section[40], level[10], role[12], observable[12], start[48], reason[60] = "";
+        if (sscanf(line, "%39s %39s %9s %11s %11s", id, section, level, role, observable) != 5 ||
+            strcmp(observable, "wire") != 0 || strcmp(level, "MAY") == 0)
+            continue;
+        wire++;
+        snprintf(start, sizeof start, "\n| %s | ", id);
+        const char *row = strstr(list, start);
+        if (row) {
+            reasons++;
+            (void)sscanf(row + strlen(start), "%59[^|]", reason);
+            reason[strlen(reason) ? strlen(reason) - 1 : 0] = 0;
+        }
+        if ((row != NULL) == has_rule(id) || (row && !is_reason(list, reason))) {
+            print_error("%s: %s\n", id,
+                        row ? "has a rule as well, or no such reason" : "neither rule nor reason");
+            problems++;
+        }
+    }
+    fclose(f);
+    unsigned rows = 0;
+    for (const char *at = list; (at = strstr(at, "\n| R714")) != NULL; at++)
+        rows++;
+    assert_int_equal(problems, 0);
+    assert_int_equal(rows, reasons); /* a row of something that is not on the wire, or no requirement */
+    assert_true(wire > 500);
+}
+
 static void page_lists_every_rule(void **state)
 {
     static char page[200000];
@@ -315,7 +408,9 @@ static void page_lists_every_rule(void **state)
     page[fread(page, 1, sizeof page - 1, f)] = 0;
     fclose(f);
     size_t rows = 0;
-    for (const char *at = page; (at = strstr(at, "\n| R714")) != NULL; at++)
+    const char *end = strstr(page, UNSEEN_HEADING);
+    assert_non_null(end);
+    for (const char *at = page; (at = strstr(at, "\n| R714")) != NULL && at < end; at++)
         rows++;
     assert_int_equal(rows, count);
     for (size_t i = 0; i < count; i++) {
@@ -330,7 +425,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_rule_at_the_initiator), cmocka_unit_test(each_rule_at_the_target),
         cmocka_unit_test(each_rule_between),          cmocka_unit_test(every_rule_is_broken_by_something),
-        cmocka_unit_test(page_lists_every_rule),
+        cmocka_unit_test(page_lists_every_rule),      cmocka_unit_test(page_explains_what_has_no_rule),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
