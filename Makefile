@@ -5,6 +5,7 @@
 #   make unit [T=test_X] | integration [ARGS=..] | windows | tidy | requirements
 #   make sim [SEED=n [VERBOSE=1]] [SEEDS=n [FROM=n]] [FOREVER=1] [SCENARIO=name] | sim-mutants [MUTANT=name]
 #   make mutants [N=200] [SEED=n] | proofs [SAMPLE=40] [SEED=n]    do the tests see what is wrong?
+#   make bench [ROWS='4k-*'] [ROUNDS=5] [SECONDS=3]    the figures of docs/performance.md; needs a quiet machine
 #   make lab [CASES=..] standard initiators in QEMU against the target; minutes
 #   make install [PREFIX=/usr/local] [DESTDIR=..] | clean | format-check
 # Variants live in build/VARIANT/ and never mix: release, clang, asan, tsan, mutants (with switches for defects), windows.

@@ -23,7 +23,8 @@ program   = $(if $(wildcard $(1)),$(B)/bin/$(2))
 PROGRAMS  := $(call program,target/service/main.c,lunette-target) \
              $(call program,initiator/cli/main.c,lunette-initiator) \
              $(call program,conformance/main.c,lunette-conformance) \
-             $(call program,bench/main.c,lunette-bench)
+             $(call program,bench/main.c,lunette-bench) \
+             $(call program,lunette/main.c,lunette)
 # Users and tests find the release build in build/bin.
 USER_BIN  := $(if $(filter release,$(VARIANT)),$(patsubst $(B)/bin/%,build/bin/%,$(PROGRAMS)))
 
@@ -56,6 +57,8 @@ $(B)/bin/lunette-initiator: $(call objects,$(CLI_SRC)) $(B)/libinitiator.a $(B)/
 $(B)/bin/lunette-conformance: $(B)/obj/conformance/main.o $(B)/libconformance.a $(B)/libcommon.a
 	$(call link)
 $(B)/bin/lunette-bench:     $(call objects,$(BENCH_SRC)) $(B)/libinitiator.a $(B)/libcommon.a
+	$(call link,-lm)
+$(B)/bin/lunette: $(call objects,$(call sources,lunette))
 	$(call link)
 build/bin/%: $(B)/bin/%
 	@mkdir -p $(@D)
@@ -72,6 +75,8 @@ $(UNIT_BIN): $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(UNIT_HELPERS) $(LIBS)
 
 # The simulator's model is tested like any other module.
 $(B)/tests/unit/test_sim_model: $(B)/obj/tests/sim/model.o
+# So are the load generator's.
+$(B)/tests/unit/test_bench: $(call objects,bench/histogram.c bench/pattern.c)
 
 # Only a full run records proofs: a single test must not empty the file of all the others.
 .PHONY: unit unit-build
@@ -105,6 +110,18 @@ sim-mutants:
 	@$(MAKE) VARIANT=mutants sim-build
 	build/mutants/tests/sim/lunette-sim --mutants $(if $(MUTANT),--mutant $(MUTANT)) $(SIM_ARGS)
 
+# ---- bench: the figures of docs/performance.md; ROWS=pattern ROUNDS=n SECONDS=n to run parts ------------------------
+CEILING := $(B)/tests/bench/ceiling
+$(CEILING): $(call objects,tests/bench/ceiling.c bench/histogram.c bench/process.c)
+	$(call link)
+
+.PHONY: bench ceiling
+ceiling: $(CEILING)
+bench: all $(CEILING)
+	@scripts/setup-peers || echo 'bench: goes on without those of tgt and istgt that are missing'
+	@CEILING=$(abspath $(CEILING)) LUNETTE_BIN=$(abspath $(B)/bin) $(PYTHON) tests/bench/run $(if $(ROWS),--rows '$(ROWS)') \
+	    $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(OUT),--out '$(OUT)')
+
 # ---- integration: pytest against the real programs -----------------------------------------------------------------
 # Debian's python has Debian's pytest; a python3 found first on PATH may be another one.
 PYTHON := /usr/bin/python3
@@ -129,8 +146,7 @@ integration: all
 # ---- lab: real kernels and firmware inside QEMU, in TAP (CASES: names or their beginnings) --------------------------
 .PHONY: lab
 lab: all
-	@scripts/setup lab
-	@scripts/setup-lab
+	@scripts/setup lab && scripts/setup-peers && scripts/setup-lab || echo "lab: set-up did not come to its end"
 	@tests/lab/run $(CASES)
 
 # ---- windows: the portable parts compile with mingw-w64 -----------------------------------------------------------
@@ -138,14 +154,19 @@ lab: all
 WIN_CC     := x86_64-w64-mingw32-gcc
 WIN_LINUX  := common/base/env_host.c common/io/uring% common/io/epoll%
 WIN_SRC    := $(filter-out $(WIN_LINUX) %_posix.c,$(shell find common target/iscsi target/scsi target/store \
-                initiator/iscsi conformance/referee -name '*.c' 2>/dev/null))
+                initiator/iscsi conformance/referee lunette -name '*.c' 2>/dev/null))
 WIN_OBJ    := $(sort $(WIN_SRC:%.c=build/windows/obj/%.o))
 # mingw's own printf family knows C99 (%zu), but its gcc checks formats against Microsoft's: the other builds check them.
 WIN_CFLAGS := -std=c11 $(WARN) -Wno-format -Wno-format-extra-args -O2 -g -I. -D_GNU_SOURCE -D__USE_MINGW_ANSI_STDIO=1
 
 .PHONY: windows
-windows: $(WIN_OBJ)
+windows: $(WIN_OBJ) build/windows/bin/lunette.exe
 	@echo "windows: $(words $(WIN_OBJ)) files compiled"
+# Programs that are whole on Windows.
+build/windows/bin/lunette.exe: $(filter build/windows/obj/lunette/%,$(WIN_OBJ))
+	@mkdir -p $(@D)
+	@echo "LD $@"
+	@$(WIN_CC) $(WIN_CFLAGS) $^ -static -o $@
 build/windows/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "CC windows $<"

@@ -21,7 +21,7 @@ SECONDS = int(os.environ.get("LUNETTE_LOAD_SECONDS", "30" if "asan" in str(lunet
 
 
 def bench(programs, tmp_path, url, *args):
-    program = lunette.Program(tmp_path, "bench", [lunette.BIN / "lunette-bench", *args, url])
+    program = lunette.Program(tmp_path, "bench", [lunette.BIN / "lunette-bench", "--recover", *args, url])
     programs.append(program)
     return program
 

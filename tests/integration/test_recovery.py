@@ -20,7 +20,7 @@ SECONDS = 60 if os.environ.get("MINUTE") == "1" else 6
 
 
 def bench(programs, tmp_path, url, *args):
-    program = lunette.Program(tmp_path, "bench", [lunette.BIN / "lunette-bench", *args, url])
+    program = lunette.Program(tmp_path, "bench", [lunette.BIN / "lunette-bench", "--recover", *args, url])
     programs.append(program)
     return program
 

@@ -22,7 +22,7 @@ import lunette
 )
 def test_many_large_commands_share_little_memory(serve, tmp_path, lun, memory, options):
     target = serve(lun.format(tmp=tmp_path), options=["--memory", memory, "--reactors", "1"])
-    done = lunette.run(lunette.BIN / "lunette-bench", "--sessions", 16, "--depth", 32, "--size", "256K", "--read", 50,
+    done = lunette.run(lunette.BIN / "lunette-bench", "--recover", "--sessions", 16, "--depth", 32, "--size", "256K", "--read", 50,
                        "--duration", "4s", *options, target.url(), timeout=120)
     result = json.loads(done.stdout)
     assert result["errors"] == 0 and result["mismatches"] == 0 and result["reconnects"] == 0, result

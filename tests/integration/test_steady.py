@@ -24,7 +24,7 @@ def status(control):
 def test_steady_state_allocates_nothing_and_batches(serve, tmp_path, backend, store):
     control = tmp_path / "control.sock"
     target = serve(store.format(tmp=tmp_path), options=["--control", control, "--io", backend, "--reactors", "1"])
-    warm = ["--depth", 32, "--size", "4K", "--read", 50, "--no-verify", target.url()]
+    warm = ["--recover", "--depth", 32, "--size", "4K", "--read", 50, "--no-verify", target.url()]
     lunette.run(lunette.BIN / "lunette-bench", "--commands", 200_000, *warm)
     before = status(control)
     done = lunette.run(lunette.BIN / "lunette-bench", "--commands", COMMANDS, *warm, timeout=300)
