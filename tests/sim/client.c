@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/env.h"
+#include "initiator/lib/client.h"
 #include "tests/sim/client.h"
 #include "tests/sim/world.h"
 
@@ -36,6 +37,9 @@ static void client_opened(void *arg, int err)
     const struct key_params *params = lnt_client_params(c->lnt);
     coverage_add(COVER_LEVEL_0 + params->error_recovery_level, 1);
     coverage_add(COVER_MANY_CONNECTIONS, params->max_connections > 1);
+    coverage_add(COVER_FAST_ABORT, params->task_reporting == KEY_TASK_REPORTING_FAST_ABORT);
+    coverage_add(COVER_RESPONSE_FENCE, params->task_reporting == KEY_TASK_REPORTING_RESPONSE_FENCE);
+    coverage_add(COVER_LEVEL_7144, params->iscsi_protocol_level >= 2);
     client_fence(c);
     client_go_on(c);
 }
@@ -74,6 +78,12 @@ static void client_options(struct client *c, struct lnt_options *o)
     o->session.keys.error_recovery_level = choice(c, 21, 3);
     o->connections = choice(c, 27, 2) ? 1 + choice(c, 29, 4) : 1;
     o->session.keys.max_connections = o->connections;
+    o->session.keys.iscsi_protocol_level = 1 + choice(c, 13, 2);
+    if (choice(c, 17, 3)) /* else it offers none */
+        o->session.keys.task_reporting = (struct key_choices){
+            3,
+            {KEY_TASK_REPORTING_FAST_ABORT, KEY_TASK_REPORTING_RESPONSE_FENCE, KEY_TASK_REPORTING_RFC3720}};
+    o->spread = choice(c, 9, 4) == 0;
 }
 
 /* The machine boots: a new io, a new heap, a new client with the same name and ISID. */
@@ -157,9 +167,13 @@ static void count_machine(struct client *c)
     coverage_add(COVER_SNACK_DATA, counters.recovery.snacks[0]);
     coverage_add(COVER_SNACK_STATUS, counters.recovery.snacks[1]);
     coverage_add(COVER_SNACK_ACK, counters.recovery.snacks[2]);
+    coverage_add(COVER_SNACK_RDATA, counters.recovery.snacks[3]);
     coverage_add(COVER_RETRY, counters.recovery.retries);
     coverage_add(COVER_REASSIGN, counters.recovery.reassigns);
     coverage_add(COVER_CONN_RECOVERED, counters.recovery.recovered_connections);
+    coverage_add_initiator(&counters.transitions);
+    if (c->lnt->session)
+        coverage_add_initiator(ini_transitions(c->lnt->session));
     c->world->alloc_failed |= c->machine.failed > 0;
     coverage_add(COVER_ALLOC_CLIENT, c->machine.failed);
 }

@@ -1,5 +1,5 @@
 /* The inside of one initiator: client.c (its machine and sessions), client_io.c (its commands) and
- * client_tmf.c. */
+ * client_people.c (what its user does). */
 #ifndef LUNETTE_TESTS_SIM_CLIENT_H
 #define LUNETTE_TESTS_SIM_CLIENT_H
 

@@ -119,6 +119,10 @@ static enum model_end verdict(struct slot *slot)
     /* A command that was late already is not repeated: it ends with what the target said last. */
     if (slot->command.timed_out)
         allowed = true;
+    /* So does one that met a full task set or a lack of memory at every attempt. */
+    if (scsi->status == SCSI_STATUS_TASK_SET_FULL || scsi->status == SCSI_STATUS_BUSY)
+        allowed |= slot->command.attempts >= ATTEMPTS_MANY &&
+                   (c->world->swarm.tasks_max || c->world->swarm.target_memory);
     if (!allowed && !c->world->alloc_failed && !c->world->machine.failed)
         world_problem(c->world, "client %u: no reason for %s (LUN %u block %llu + %u, attempt %u)", c->index,
                       lnt_command_text(&slot->command, text, sizeof text), slot->lun->number,

@@ -23,12 +23,26 @@
     X(LUN_REMOVED, "LUN removed under load")                                                                 \
     X(LUN_ADDED, "LUN added under load")                                                                     \
     X(LUN_GROWN, "LUN grown under load")                                                                     \
-    X(TMF_ABORT_TASK, "ABORT TASK with commands in flight")                                                  \
-    X(TMF_ABORT_SET, "ABORT TASK SET with commands in flight")                                               \
-    X(TMF_CLEAR_SET, "CLEAR TASK SET with commands in flight")                                               \
-    X(TMF_LUN_RESET, "LOGICAL UNIT RESET with commands in flight")                                           \
-    X(TMF_WARM_RESET, "TARGET WARM RESET with commands in flight")                                           \
-    X(TMF_COLD_RESET, "TARGET COLD RESET with commands in flight")                                           \
+    X(TMF, "task management at any time, with commands in flight")                                           \
+    X(LOGOUT_SESSION, "session logged out under load")                                                       \
+    X(LOGOUT_AT_ONCE, "session logged out with commands in flight")                                          \
+    X(LOGOUT_CONNECTION, "one of several connections logged out under load")                                 \
+    X(MAX_RECV, "new MaxRecvDataSegmentLength declared under load")                                          \
+    X(TEXT, "texts and SendTargets within a session under load")                                             \
+    X(NOTIFY, "vendor's event sent")                                                                         \
+    X(RENEGOTIATE, "target asks for a negotiation")                                                          \
+    X(DISCOVERY, "discovery sessions that found all targets")                                                \
+    X(MOVED_TEMPORARILY, "temporary redirection followed")                                                   \
+    X(MOVED_PERMANENTLY, "permanent redirection followed, and remembered")                                   \
+    X(MOVED_GROUP, "redirection of one portal group only: another one serves")                               \
+    X(MOVED_CIRCLE, "redirection in a circle given up")                                                      \
+    X(MOVED_FAR, "redirection over more hops than allowed given up")                                         \
+    X(SMALL_MEMORY, "worlds whose target has little memory")                                                 \
+    X(WINDOW_CLOSED, "PDUs that close the command window")                                                   \
+    X(CHAP, "worlds with CHAP")                                                                              \
+    X(FAST_ABORT, "sessions with TaskReporting=FastAbort")                                                   \
+    X(RESPONSE_FENCE, "sessions with TaskReporting=ResponseFence")                                           \
+    X(LEVEL_7144, "sessions with iSCSIProtocolLevel 2")                                                      \
     X(ALLOC_TARGET, "allocation failed in the target")                                                       \
     X(ALLOC_CLIENT, "allocation failed in an initiator")                                                     \
     X(RECONNECT, "session recovered by a new login")                                                         \
@@ -43,6 +57,7 @@
     X(SNACK_DATA, "SNACK: data or R2T asked for again")                                                      \
     X(SNACK_STATUS, "SNACK: status asked for again")                                                         \
     X(SNACK_ACK, "SNACK: data acknowledged")                                                                 \
+    X(SNACK_RDATA, "SNACK: all data asked for again, in new pieces")                                         \
     X(RETRY, "command retried with its CmdSN")                                                               \
     X(REASSIGN, "task reassigned to another connection")                                                     \
     X(CONN_RECOVERED, "connection recovered at level 2")                                                     \
@@ -80,6 +95,10 @@ void coverage_add(enum cover row, uint64_t count);
 void coverage_add_row(uint32_t row, uint64_t count);
 /* TGT_TRANSITION_COUNT counts of a target's reactor. */
 void coverage_add_transitions(const uint64_t *target);
+struct ini_transitions;
+void coverage_add_initiator(const struct ini_transitions *initiator);
+/* WIRE_FACT_COUNT counts of one world. */
+void coverage_add_facts(const uint64_t *facts);
 /* Adds up the sim backend's counts of one world. */
 struct sim_world;
 void coverage_add_world(const struct sim_world *sim);

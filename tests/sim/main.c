@@ -17,7 +17,7 @@
 #include "tests/unit/proves.h"
 
 #define SEEDS_DEFAULT 300u
-#define SEEDS_TABLE   1000u /* from here on every row of the coverage table must have happened */
+#define SEEDS_TABLE   3000u /* from here on every row of the coverage table must have happened */
 #define SEEDS_FOREVER 1000u /* of one round */
 #define MUTANT_SEEDS  2000u
 

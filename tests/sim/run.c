@@ -23,7 +23,7 @@ static bool all_settled(void *arg)
     for (uint32_t i = 0; i < w->client_count; i++)
         if (!client_up(w->clients[i]))
             return false;
-    return target_settled(w);
+    return target_settled(w) && visitor_idle(w);
 }
 
 static bool all_closed(void *arg)
@@ -101,9 +101,16 @@ static bool check_floor(struct world *w)
     return until(w, all_settled, "after the last power cut") && check(w, "what was flushed");
 }
 
+/* Somebody comes when all is well: then the visit must go as it should. */
+static bool visit(struct world *w)
+{
+    visitor_start(w, (enum visit)(w->seed % VISIT_COUNT));
+    return until(w, all_settled, "a visit");
+}
+
 static void finish(struct world *w)
 {
-    if (!heal(w) || !calm(w) || !check(w, "the final check"))
+    if (!heal(w) || !calm(w) || !visit(w) || !check(w, "the final check"))
         return;
     if (w->swarm.final_power_cut && !check_floor(w))
         return;
@@ -160,6 +167,8 @@ void run_seed(uint64_t seed, bool verbose, struct outcome *out)
     say_swarm(w);
     coverage_add((enum cover)(COVER_REACTORS_1 + swarm.reactors - 1), 1);
     coverage_add(COVER_CLIENTS_8, swarm.clients == WORLD_CLIENTS_MAX);
+    coverage_add(COVER_CHAP, swarm.chap);
+    coverage_add(COVER_SMALL_MEMORY, swarm.target_memory > 0);
     for (uint32_t i = 0; i < swarm.clients; i++)
         w->clients[i] = client_new(w, i, swarm.commands);
     w->client_count = swarm.clients;

@@ -12,13 +12,16 @@ struct scenario {
     struct swarm swarm;
 };
 
+#define PASS_STEPS_MAX 1000000u
+
 /* ---- the words that scenarios are written in ---- */
 
 static void pass(struct world *w, uint64_t ns)
 {
-    uint64_t until = world_now(w) + ns;
+    uint64_t until = world_now(w) + ns, steps = 0;
     while (!w->problem[0] && world_now(w) < until && world_step(w))
-        ;
+        if (++steps > PASS_STEPS_MAX)
+            world_problem(w, "time does not pass any more");
 }
 
 static void up(struct world *w)
@@ -260,6 +263,181 @@ static void clock_leaps(struct world *w)
     read_at(w, 0, 0, 128);
 }
 
+/* The LUN goes away while Data-Out for it is on its way: what was placed may not be touched any more. */
+static void lun_leaves_under_data_out(struct world *w)
+{
+    up(w);
+    for (uint64_t round = 0; round < 5; round++) {
+        options(w, (struct sim_options){.split = 500, .net_delay_ns = 20 * MS_NS});
+        for (uint64_t i = 0; i < 4; i++)
+            client_command(w->clients[i % 2], CLIENT_WRITE, 1, 64 * i, 64);
+        pass(w, (40 + 30 * round) * MS_NS);
+        target_lun_toggle(w);
+        pass(w, 3 * SECOND_NS);
+        options(w, (struct sim_options){0});
+        quiet(w);
+        target_lun_toggle(w);
+        pass(w, SECOND_NS);
+    }
+}
+
+/* The limit on attempts is for unit attentions and full task sets: a cut is no attempt. */
+static void cuts_are_no_attempts(struct world *w)
+{
+    up(w);
+    options(w, (struct sim_options){.disk_slow = 1000, .disk_slow_ns = 30 * SECOND_NS});
+    write_at(w, 0, 0, 64);
+    for (int i = 0; i < 90; i++) {
+        pass(w, 700 * MS_NS);
+        sim_cut_all(w->sim);
+    }
+    options(w, (struct sim_options){0});
+    quiet(w);
+    read_at(w, 1, 0, 64);
+}
+
+/* A deadline passes while the turn that will see to it is already on its way, and late. */
+static void timer_waits_for_the_flush(struct world *w)
+{
+    up(w);
+    options(w, (struct sim_options){
+                   .post_delay_ns = 400 * MS_NS, .disk_slow = 1000, .disk_slow_ns = 3 * SECOND_NS});
+    for (uint64_t i = 0; i < 6; i++)
+        write_at(w, i % 2 ? 1 : 0, 8 * i, 8);
+    pass(w, 5 * SECOND_NS);
+    options(w, (struct sim_options){0});
+    quiet(w);
+}
+
+/* First bursts, bursts and segments of lengths that neither blocks nor words divide. */
+static void odd_lengths(struct world *w)
+{
+    up(w);
+    for (uint64_t round = 0; round < 3; round++) {
+        for (uint32_t i = 0; i < w->client_count; i++)
+            write_at(w, i, 64 * i + 7 * round, 57);
+        quiet(w);
+        for (uint32_t i = 0; i < w->client_count; i++)
+            read_at(w, i, 64 * i, 64);
+        quiet(w);
+    }
+}
+
+/* Connections join a session whose window is full: the window that their logins tell is the session's. */
+static void window_at_a_join(struct world *w)
+{
+    up(w);
+    for (int round = 0; round < 8; round++) {
+        options(w, (struct sim_options){.net_delay_ns = 2 * MS_NS, .disk_delay_ns = 5 * MS_NS});
+        for (uint64_t i = 0; i < 16; i++)
+            write_at(w, i % 2 ? 1 : 0, 8 * i, 8);
+        pass(w, 3 * MS_NS);
+        if (round % 2)
+            sim_cut_all(w->sim);
+        options(w, (struct sim_options){0});
+        quiet(w);
+    }
+}
+
+/* Commands that wait for Data-Out hold all memory, and the Data-Out needs some to arrive. */
+static void little_memory_is_no_deadlock(struct world *w)
+{
+    up(w);
+    for (int round = 0; round < 4; round++) {
+        options(w, (struct sim_options){.net_delay_ns = 3 * MS_NS, .disk_delay_ns = 20 * MS_NS});
+        for (uint32_t i = 0; i < w->client_count; i++)
+            for (uint64_t k = 0; k < 6; k++)
+                write_at(w, i, 200 * i + 30 * k, 64);
+        quiet(w);
+        options(w, (struct sim_options){0});
+    }
+}
+
+/* ABORT TASK SET waits for data that is due; commands that come meanwhile are not its business. */
+static void later_commands_outlive_an_abort(struct world *w)
+{
+    enum { ABORT_TASK_SET = 2 };
+    up(w);
+    options(w, (struct sim_options){.net_delay_ns = 30 * MS_NS, .split = 300});
+    for (int round = 0; round < 6; round++) {
+        for (uint64_t i = 0; i < 3; i++)
+            write_at(w, 0, 64 * i, 64);
+        pass(w, (10 + 15 * (uint64_t)round) * MS_NS);
+        client_function(w->clients[0], ABORT_TASK_SET, false);
+        for (uint64_t i = 0; i < 4; i++)
+            read_at(w, 0, 32 * i, 32);
+        quiet(w);
+    }
+}
+
+/* Two initiators reset the same LUN. Writes of one that the other's reset has aborted wait for data that is
+ * due: no answer of theirs may follow the answer to its own reset. */
+static void resets_cross(struct world *w)
+{
+    enum { LOGICAL_UNIT_RESET = 5 };
+    up(w);
+    options(w, (struct sim_options){.net_delay_ns = 20 * MS_NS, .disk_delay_ns = 30 * MS_NS});
+    for (int round = 0; round < 40; round++) {
+        for (uint64_t i = 0; i < 8; i++)
+            write_at(w, i % 2 ? 1 : 0, 64 * i, 64);
+        pass(w, (20 + 4 * (uint64_t)round) * MS_NS);
+        client_function(w->clients[round % 2], LOGICAL_UNIT_RESET, false);
+        client_function(w->clients[1 - round % 2], LOGICAL_UNIT_RESET, false);
+        quiet(w);
+    }
+}
+
+/* The first, second, third ... allocation fails while data are read: what is lost then ends the command. */
+static void reads_without_memory(struct world *w)
+{
+    up(w);
+    w->alloc_failed = true;
+    for (uint64_t nth = 1; nth <= 60 && !w->problem[0]; nth++) {
+        w->machine.fail_in = 4 * nth;
+        for (uint32_t i = 0; i < w->client_count; i++)
+            read_at(w, i, 8 * nth, 190);
+        quiet(w);
+        w->machine.fail_in = 0;
+    }
+}
+
+/* Segments change their size while data are lost and in part on their way: what was skipped as a copy may be
+ * wanted when it is complete. */
+static void segments_change_under_loss(struct world *w)
+{
+    up(w);
+    w->digests_hit = true;
+    w->wire.flip_data = 150;
+    options(w, (struct sim_options){.split = 400, .net_delay_ns = 30 * MS_NS});
+    for (uint64_t round = 0; round < 60; round++) {
+        for (uint32_t i = 0; i < w->client_count; i++) {
+            if (round % 4 == 0)
+                read_at(w, i, 190 * i, 190);
+            client_text(w->clients[i]);
+        }
+        pass(w, 150 * MS_NS);
+        w->wire.flip_data = round % 4 == 3 ? 0 : 150;
+        if (round % 4 == 3)
+            quiet(w);
+    }
+}
+
+/* The target stops while a command is slow: it asks for the logout, asks again, and gets it. */
+static void logout_is_asked_for_twice(struct world *w)
+{
+    up(w);
+    options(w, (struct sim_options){.disk_slow = 1000, .disk_slow_ns = 10 * SECOND_NS});
+    for (uint64_t i = 0; i < 8; i++)
+        write_at(w, i % 2 ? 1 : 0, 8 * i, 8);
+    pass(w, 100 * MS_NS);
+    target_stop(w);
+    pass(w, 2 * SECOND_NS);
+    if (w->wire.facts[wire_fact("Async: logout request")] <= w->client_count)
+        world_problem(w, "nobody was asked again");
+    options(w, (struct sim_options){0});
+    quiet(w);
+}
+
 /* clang-format off */
 static const struct scenario scenarios[] = {
     {"abort-is-fenced", "an aborted write never lands after its abort was answered", abort_is_fenced,
@@ -277,6 +455,20 @@ static const struct scenario scenarios[] = {
     {"flips", "every flipped bit is noticed", flips_are_noticed, {.flip_header = 1, .flip_data = 1}},
     {"nth-allocation", "every allocation of a login and a write may fail", every_allocation_may_fail, {.chap = false}},
     {"orderly-stop", "an orderly stop loses nothing", orderly_stop_loses_nothing, {.chap = false}},
+    {"lun-leaves-data-out", "a LUN is removed while Data-Out for it arrives", lun_leaves_under_data_out, {.luns = 2}},
+    {"cuts-are-no-attempts", "a command outlives more cuts than it has attempts", cuts_are_no_attempts, {.chap = false}},
+    {"timer-and-flush", "a timer does not spin while its turn is on the way", timer_waits_for_the_flush,
+     {.command_timeout_ns = 100 * MS_NS}},
+    {"odd-lengths", "data in pieces of odd lengths", odd_lengths, {.clients = 8}},
+    {"window-at-a-join", "a connection joins while the window is full", window_at_a_join, {.chap = false}},
+    {"little-memory", "commands and their data share little memory", little_memory_is_no_deadlock,
+     {.clients = 6, .target_memory = 3 << 20}},
+    {"abort-set-later", "an abort takes no command that came later", later_commands_outlive_an_abort, {.chap = false}},
+    {"resets-cross", "no answer follows a reset's, whoever else resets", resets_cross, {.chap = false}},
+    {"reads-without-memory", "every allocation of a read may fail", reads_without_memory, {.clients = 8}},
+    {"segments-change", "segments change their size while some are lost", segments_change_under_loss,
+     {.clients = 6, .flip_data = 1}},
+    {"logout-asked-twice", "who stays is asked once more to log out", logout_is_asked_for_twice, {.chap = false}},
     {"clock-leaps", "deadlines that pass all at once", clock_leaps, {.chap = false}},
 };
 /* clang-format on */
@@ -297,6 +489,7 @@ static struct swarm scenario_swarm(const struct scenario *scenario)
     s.faults.disk_cache = true;
     s.command_window = 4;
     s.target_nop_ns = 10 * SECOND_NS;
+    s.stop_wait_ns = 3 * SECOND_NS;
     return s;
 }
 
@@ -316,6 +509,7 @@ static bool play(void *arg)
         if (!w)
             abort();
         w->verbose = play->verbose;
+        swarm.recovery_level = (uint32_t)(seed % 3);
         world_init(w, seed, &swarm);
         for (uint32_t i = 0; i < swarm.clients; i++)
             w->clients[i] = client_new(w, i, 0);

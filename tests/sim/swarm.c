@@ -68,6 +68,8 @@ static void draw_chaos(struct dice *d, struct swarm *s)
         [CHAOS_TARGET_POWER] = 25, [CHAOS_TARGET_VANISH] = 8,  [CHAOS_TARGET_STOP] = 12,
         [CHAOS_CONFIG] = 20,       [CHAOS_LUN_TOGGLE] = 25,    [CHAOS_LUN_GROW] = 25,
         [CHAOS_ALLOC_TARGET] = 10, [CHAOS_ALLOC_CLIENT] = 10,  [CHAOS_TMF] = 30,
+        [CHAOS_LOGOUT] = 20,       [CHAOS_TEXT] = 20,          [CHAOS_NOTIFY] = 10,
+        [CHAOS_RENEGOTIATE] = 12,  [CHAOS_VISIT] = 12,
     };
     /* A memory disk lives and dies with its machine. */
     static const uint32_t needs_file = 1u << CHAOS_TARGET_CRASH | 1u << CHAOS_TARGET_POWER |
@@ -79,6 +81,44 @@ static void draw_chaos(struct dice *d, struct swarm *s)
         s->chaos &= ~needs_file;
     if (percent(d, 25))
         s->chaos = 0;
+    if (s->flip_data && percent(d, 40)) /* pieces of another size, while some are lost */
+        s->chaos |= 1u << CHAOS_TEXT;
+}
+
+/* Some coincidences are too rare to be left to chance: worlds in which nearly nothing else happens. */
+static void draw_theme(struct dice *d, struct swarm *s)
+{
+    const uint64_t theme = roll(d, 30);
+    if (theme > 2)
+        return;
+    s->chaos_gap_ns = (100 + roll(d, 900)) * MS_NS;
+    s->commands = 60 + (uint32_t)roll(d, 60);
+    s->recovery_level = 1 + (uint32_t)percent(d, 70);
+    s->flip_header = s->flip_data = 0;
+    s->command_timeout_ns = 0;
+    if (theme == 0) { /* orderly stops, logouts and cuts while a disk is slow */
+        s->file_store = s->faults.disk_cache = true;
+        s->faults.disk_slow = 400;
+        s->faults.disk_slow_ns = 6 * SECOND_NS;
+        s->stop_wait_ns = (1 + roll(d, 4)) * SECOND_NS;
+        s->chaos = 1u << CHAOS_TARGET_STOP | 1u << CHAOS_LOGOUT | (percent(d, 40) ? 1u << CHAOS_CUT_ALL : 0);
+    } else if (theme == 1) { /* segments change their size while some of them are lost */
+        s->flip_data = 60 + (uint32_t)roll(d, 100);
+        s->unit_blocks = s->window_blocks < 192 ? s->window_blocks : 192;
+        s->chaos = 1u << CHAOS_TEXT | 1u << CHAOS_RENEGOTIATE;
+        s->chaos_gap_ns = 40 * MS_NS;
+    } else { /* sessions of level 2 come back, or are ended while they do */
+        s->recovery_level = 2;
+        s->file_store = s->faults.disk_cache = true;
+        s->faults.disk_slow = 300;
+        s->faults.disk_slow_ns = 8 * SECOND_NS;
+        s->window_blocks = 16;
+        s->unit_blocks = 8;
+        s->faults.net_delay_ns = (10 + roll(d, 200)) * MS_NS;
+        s->faults.refuse = (uint32_t)roll(d, 500);
+        s->chaos_gap_ns = 200 * MS_NS;
+        s->chaos = 1u << CHAOS_CUT_ALL | 1u << CHAOS_SESSION_DROP | 1u << CHAOS_CLIENT_VANISH;
+    }
 }
 
 void swarm_draw(struct swarm *s, uint64_t seed)
@@ -128,4 +168,11 @@ void swarm_draw(struct swarm *s, uint64_t seed)
     /* A connection that went silent is found out by pings only. */
     s->command_window = percent(&d, 40) ? 1 + (uint32_t)roll(&d, 8) : 0;
     s->target_nop_ns = (5 + roll(&d, 20)) * SECOND_NS;
+    s->stop_wait_ns = (1 + roll(&d, 10)) * SECOND_NS;
+    s->tasks_max = percent(&d, 10) ? 1 + (uint32_t)roll(&d, 4) : 0;
+    s->target_memory = percent(&d, 10) ? (3 + roll(&d, 8)) << 20 : 0;
+    s->level_7144 = percent(&d, 60);
+    s->task_reporting = (uint32_t)roll(&d, KEY_TASK_REPORTING_COUNT);
+    s->recovery_level = (uint32_t)(seed % 3);
+    draw_theme(&d, s);
 }

@@ -6,7 +6,7 @@
 #include "common/base/env.h"
 #include "tests/sim/world.h"
 
-#define TARGET_MEMORY (64u << 20)      /* bytes of all pools */
+#define TARGET_MEMORY (64u << 20)      /* bytes of all pools, where the seed wants plenty */
 #define HURRY_NS      (20 * SECOND_NS) /* an orderly stop is given that long */
 #define DOWN_NS       (3 * SECOND_NS)  /* longest time until it boots again */
 
@@ -52,6 +52,31 @@ static void config_user(struct world *w, struct tgt_target *target)
     target->users->secret_len = 16;
 }
 
+/* The target of the initiators, and those that visitors come to (visitor.c). `redirects`: where logins
+ * through each portal group are sent; NULL: they stay. */
+static const struct {
+    const char *name;
+    struct tgt_redirect redirects[2];
+    uint32_t redirect_count;
+} world_targets[] = {
+    {WORLD_IQN, {{.group = 0}}, 0},
+    {WORLD_IQN "-temporary", {{.address = "10.0.0.1:3262", .group = 1}}, 1},
+    {WORLD_IQN "-permanent", {{.address = "10.0.0.1:3262", .group = 1, .permanent = true}}, 1},
+    {WORLD_IQN "-circle",
+     {{.address = "10.0.0.1:3262", .group = 1}, {.address = "10.0.0.1:3260", .group = TGT_GROUP_ANY}},
+     2},
+    {WORLD_IQN "-far-away-so-that-it-takes-many-hops-to-get-there",
+     {{.address = "10.0.0.1:3262", .group = 1}, {.address = "10.0.0.1:3263", .group = 2}},
+     2},
+};
+enum { WORLD_TARGETS = sizeof world_targets / sizeof world_targets[0] };
+static const uint16_t portal_groups[WORLD_PORTALS] = {1, 1, 2, 3};
+
+const char *target_name(uint32_t index)
+{
+    return index < WORLD_TARGETS ? world_targets[index].name : NULL;
+}
+
 static void config_luns(struct world *w, struct tgt_target *target)
 {
     uint32_t count = 0;
@@ -63,6 +88,39 @@ static void config_luns(struct world *w, struct tgt_target *target)
     target->map = (struct scsi_lun_map){count, luns};
 }
 
+static void config_keys(struct world *w, struct key_config *keys)
+{
+    static const uint32_t lengths[] = {262144, 8192, 65536, 1024};
+    key_config_default(keys);
+    keys->initial_r2t = w->seed >> 3 & 1;
+    keys->immediate_data = w->seed >> 4 & 1;
+    keys->max_outstanding_r2t = 1 + (uint32_t)(w->seed >> 5 & 3);
+    keys->error_recovery_level = w->swarm.recovery_level;
+    keys->max_connections = 4;
+    keys->iscsi_protocol_level = w->swarm.level_7144 ? 2 : 1;
+    keys->task_reporting = (struct key_choices){2, {(uint8_t)w->swarm.task_reporting}};
+    keys->task_reporting.value[1] = KEY_TASK_REPORTING_RFC3720;
+    keys->max_recv_data_segment_length = lengths[(w->seed / 3 + w->renegotiations) % 4];
+}
+
+static void config_target(struct world *w, uint32_t index, struct tgt_target *target)
+{
+    const struct env *env = &w->machine.env;
+    uint32_t redirects = world_targets[index].redirect_count;
+    snprintf(target->name, sizeof target->name, "%s", world_targets[index].name);
+    target->index = index;
+    config_luns(w, target);
+    config_keys(w, &target->keys);
+    if (w->swarm.chap)
+        config_user(w, target);
+    if (!redirects)
+        return;
+    target->redirects = env_alloc(env, redirects * sizeof *target->redirects);
+    WORLD_CHECK(target->redirects);
+    memcpy(target->redirects, world_targets[index].redirects, redirects * sizeof *target->redirects);
+    target->redirect_count = redirects;
+}
+
 /* A snapshot of how things should be. What negotiation prefers stays the same over restarts: drawn from the
  * seed, not from the world's generator. */
 static struct tgt_config *config_new(struct world *w)
@@ -70,24 +128,18 @@ static struct tgt_config *config_new(struct world *w)
     const struct env *env = &w->machine.env;
     struct tgt_config *config;
     WORLD_CHECK(tgt_config_new(env, &config) == 0);
-    struct tgt_target *target = env_alloc(env, sizeof *target);
-    struct tgt_portal *portal = env_alloc(env, sizeof *portal);
-    WORLD_CHECK(target && portal);
-    snprintf(target->name, sizeof target->name, "%s", WORLD_IQN);
-    config_luns(w, target);
-    key_config_default(&target->keys);
-    target->keys.initial_r2t = w->seed >> 3 & 1;
-    target->keys.immediate_data = w->seed >> 4 & 1;
-    target->keys.max_outstanding_r2t = 1 + (uint32_t)(w->seed >> 5 & 3);
-    target->keys.error_recovery_level = (uint32_t)(w->seed % 3);
-    target->keys.max_connections = 4;
-    if (w->swarm.chap)
-        config_user(w, target);
-    *portal = (struct tgt_portal){.listen = w->portal, .group = 1};
-    config->targets = target;
-    config->target_count = 1;
-    config->portals = portal;
-    config->portal_count = 1;
+    struct tgt_target *targets = env_alloc(env, WORLD_TARGETS * sizeof *targets);
+    struct tgt_portal *portals = env_alloc(env, WORLD_PORTALS * sizeof *portals);
+    WORLD_CHECK(targets && portals);
+    for (uint32_t i = 0; i < WORLD_TARGETS; i++)
+        config_target(w, i, &targets[i]);
+    for (uint32_t i = 0; i < WORLD_PORTALS; i++)
+        portals[i] = (struct tgt_portal){.listen = w->portals[i], .group = portal_groups[i]};
+    config->targets = targets;
+    config->target_count = WORLD_TARGETS;
+    config->portals = portals;
+    config->portal_count = WORLD_PORTALS;
+    config->limits.stop_wait_ns = w->swarm.stop_wait_ns;
     config->limits.nop_interval_ns = w->swarm.target_nop_ns;
     config->limits.nop_timeout_ns = w->swarm.target_nop_ns;
     if (w->swarm.command_window)
@@ -122,6 +174,15 @@ void target_new_config(struct world *w)
     if (w->target != TARGET_UP || w->adopting)
         return;
     coverage_add(COVER_CONFIG, 1);
+    config_adopt(w);
+}
+
+void target_renegotiate(struct world *w)
+{
+    if (w->target != TARGET_UP || w->adopting)
+        return;
+    coverage_add(COVER_RENEGOTIATE, 1);
+    w->renegotiations++;
     config_adopt(w);
 }
 
@@ -163,18 +224,36 @@ void target_lun_grow(struct world *w)
     w->machine.fail_in = fail_in;
 }
 
-bool target_session_drop(struct world *w)
+/* Some session; NULL: there is none. */
+static struct host_reactor *some_session(struct world *w, uint64_t *id)
 {
     struct tgt_session_info info;
     uint32_t first = (uint32_t)world_pick(w, w->swarm.reactors);
     if (w->target != TARGET_UP)
-        return false;
+        return NULL;
     for (uint32_t i = 0; i < w->swarm.reactors; i++) {
         struct host_reactor *r = host_at(w->host, (first + i) % w->swarm.reactors);
-        if (tgt_session_next(host_reactor_engine(r), 0, &info))
-            return host_reactor_session_drop(r, info.id);
+        if (tgt_session_next(host_reactor_engine(r), 0, &info)) {
+            *id = info.id;
+            return r;
+        }
     }
-    return false;
+    return NULL;
+}
+
+bool target_session_drop(struct world *w)
+{
+    uint64_t id;
+    struct host_reactor *r = some_session(w, &id);
+    return r && host_reactor_session_drop(r, id);
+}
+
+bool target_notify(struct world *w)
+{
+    uint64_t id;
+    struct host_reactor *r = some_session(w, &id);
+    uint8_t code = (uint8_t)world_pick(w, 256);
+    return r && host_reactor_session_notify(r, id, code, code % 2 ? "simulated news" : "");
 }
 
 /* ---- life and death ---- */
@@ -189,9 +268,13 @@ void target_boot(struct world *w)
         if (w->luns[i].present)
             lun_open(w, &w->luns[i]);
     w->config = config_new(w);
-    WORLD_CHECK(host_new(&w->machine.env, w->ios, w->swarm.reactors, TARGET_MEMORY, w->config, &w->host) ==
-                0);
-    WORLD_CHECK(host_reactor_listen(host_at(w->host, 0), &w->portal, 1, &bound, &w->listener) == 0);
+    uint64_t memory = w->swarm.target_memory ? w->swarm.target_memory : TARGET_MEMORY;
+    WORLD_CHECK(host_new(&w->machine.env, w->ios, w->swarm.reactors, memory, w->config, &w->host) == 0);
+    for (uint32_t i = 0; i < w->swarm.reactors && w->swarm.tasks_max; i++)
+        host_reactor_engine(host_at(w->host, i))->scsi.tasks_per_itl_max = w->swarm.tasks_max;
+    for (uint32_t i = 0; i < WORLD_PORTALS; i++)
+        WORLD_CHECK(host_reactor_listen(host_at(w->host, i % w->swarm.reactors), &w->portals[i],
+                                        portal_groups[i], &bound, &w->listeners[i]) == 0);
     w->adopting = true; /* as it were: the next poll sees that all is settled */
     w->target = TARGET_UP;
     world_say(w, "the target is up");

@@ -3,6 +3,8 @@
 #include "tests/sim/world.h"
 
 #ifdef LUNETTE_REFEREE
+#include <string.h>
+
 #include "conformance/referee/referee.h"
 
 struct watch {
@@ -20,12 +22,23 @@ void watch_start(struct world *w)
         sim_world_tap(w->sim, referee_tap(w->watch->referee), SIM_TAP_BETWEEN);
 }
 
+/* A target whose clock has leapt takes data on its way for lost, and ends the command without it. One that
+ * lacks memory for a piece of its data can end the sequence with an empty Data-In only: a MUST against a
+ * SHOULD. */
+static bool excused(const struct world *w, const struct referee_finding *finding)
+{
+    bool short_of_memory = w->swarm.target_memory || w->swarm.chaos & 1u << CHAOS_ALLOC_TARGET;
+    return (w->swarm.faults.clock_jump && strcmp(finding->requirement, "R7143-11.4.2-02") == 0) ||
+           (short_of_memory && strcmp(finding->requirement, "R7143-11.7.1-06") == 0);
+}
+
 void watch_end(struct world *w)
 {
     struct referee_finding finding;
     char text[400];
     while (referee_next(w->watch->referee, &finding))
-        world_problem(w, "referee: %s", referee_finding_text(&finding, text, sizeof text));
+        if (!excused(w, &finding))
+            world_problem(w, "referee: %s", referee_finding_text(&finding, text, sizeof text));
     referee_free(w->watch->referee);
     env_free(&w->heap, w->watch);
 }

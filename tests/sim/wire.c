@@ -1,5 +1,6 @@
 #include "tests/sim/wire.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,9 @@ enum {
     OPCODE_LOGIN_RESPONSE = 0x23,
     FLAG_TRANSIT = 0x80,
     STAGE_FULL = 3,
+    OPCODE_FROM_TARGET = 0x20,
+    EXP_CMD_SN_AT = 28,
+    MAX_CMD_SN_AT = 32,
     STATUS_CLASS_AT = 36,
     TEXT_KEPT = 2048
 };
@@ -31,6 +35,47 @@ struct wire_conn {
     char text[TEXT_KEPT + 1];
     uint32_t text_len;
 };
+
+static const struct fact {
+    uint8_t opcode, at;
+    uint16_t mask, value;
+    const char *name;
+} facts[] = {
+#define X(opcode, at, mask, value, name) {opcode, at, mask, value, name},
+    WIRE_FACTS(X)
+#undef X
+};
+
+const char *wire_fact_name(uint32_t fact)
+{
+    return facts[fact].name;
+}
+
+uint32_t wire_fact(const char *name)
+{
+    uint32_t fact = 0;
+    while (strcmp(facts[fact].name, name) != 0)
+        fact++;
+    return fact;
+}
+
+static uint32_t be(const uint8_t *at, uint32_t bytes)
+{
+    uint32_t value = 0;
+    while (bytes--)
+        value = value << 8 | *at++;
+    return value;
+}
+
+static void count_facts(struct wire *wire, const uint8_t *header)
+{
+    uint8_t opcode = header[0] & 0x3f;
+    for (uint32_t i = 0; i < WIRE_FACT_COUNT; i++)
+        wire->facts[i] +=
+            facts[i].opcode == opcode && (be(header + facts[i].at, 2) & facts[i].mask) == facts[i].value;
+    if (opcode >= OPCODE_FROM_TARGET)
+        wire->windows_closed += be(header + MAX_CMD_SN_AT, 4) + 1 == be(header + EXP_CMD_SN_AT, 4);
+}
 
 static struct wire_conn *conn_find(struct wire *wire, uint64_t number)
 {
@@ -62,10 +107,21 @@ static bool chance(struct wire *wire, uint32_t per_mille)
     return per_mille && sim_random(wire->sim) % 1000 < per_mille;
 }
 
+static void show(const struct wire *wire, uint64_t number, const char *arrow, const uint8_t *header)
+{
+    printf("%12.6f  conn %u %s ", (double)sim_now(wire->sim) / 1e9, (unsigned)number, arrow);
+    for (uint32_t i = 0; i < BHS_LEN; i++)
+        printf(i % 4 ? "%02x" : " %02x", header[i]);
+    printf("\n");
+}
+
 /* Lengths are known. Which of its parts will be hit? */
 static void header_complete(struct wire *wire, struct wire_conn *conn, struct flow *flow)
 {
     const uint8_t *h = flow->header;
+    count_facts(wire, h);
+    if (wire->show)
+        show(wire, conn->number, flow == &conn->flow[1] ? "->" : "<-", h);
     bool header_digest = conn->full && conn->header_digest, data_digest = conn->full && conn->data_digest;
     flow->data_len = (uint64_t)h[5] << 16 | (uint64_t)h[6] << 8 | h[7];
     flow->header_end = BHS_LEN + 4u * h[4] + (header_digest ? 4 : 0);

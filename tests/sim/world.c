@@ -97,8 +97,10 @@ void world_init(struct world *w, uint64_t seed, const struct swarm *swarm)
     struct sim_options calm = {.disk_cache = swarm->faults.disk_cache};
     WORLD_CHECK(sim_world_new(&w->heap, seed, &calm, &w->sim) == 0);
     wire_init(&w->wire, w->sim, &w->heap);
+    w->wire.show = verbose && getenv("PDUS");
     watch_start(w);
-    w->portal = (struct io_addr){.family = 4, .ip = {10, 0, 0, 1}, .port = 3260};
+    for (uint32_t i = 0; i < WORLD_PORTALS; i++)
+        w->portals[i] = (struct io_addr){.family = 4, .ip = {10, 0, 0, 1}, .port = (uint16_t)(3260 + i)};
     for (uint32_t i = 0; i < swarm->luns; i++) {
         struct world_lun *lun = &w->luns[i];
         *lun = (struct world_lun){.number = (uint16_t)(i * 5), .present = true, .settled = true};
@@ -109,12 +111,16 @@ void world_init(struct world *w, uint64_t seed, const struct swarm *swarm)
     w->tick.fire = world_tick;
     io_timer_arm(w->tick_io, &w->tick, world_now(w) + MS_NS);
     target_boot(w);
+    visitor_new(w);
 }
 
 void world_fini(struct world *w)
 {
+    visitor_free(w);
     target_end(w);
     coverage_add_world(w->sim);
+    coverage_add_facts(w->wire.facts);
+    coverage_add(COVER_WINDOW_CLOSED, w->wire.windows_closed);
     coverage_add(COVER_DIGEST_HEADER, w->wire.flipped_headers);
     coverage_add(COVER_DIGEST_DATA, w->wire.flipped_data);
     for (uint32_t i = 0; i < w->swarm.luns; i++)
@@ -150,6 +156,7 @@ static void world_poll(struct world *w)
     target_poll(w);
     for (uint32_t i = 0; i < w->client_count; i++)
         client_poll(w->clients[i]);
+    visitor_poll(w);
     if (w->faults_on)
         chaos_poll(w);
 }

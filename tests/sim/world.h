@@ -4,6 +4,7 @@
  *   swarm.c   which options and faults this seed has        world.c    the world and its clock
  *   target.c  the target machine: boot, crash, stop, LUNs   client.c   one initiator and its commands
  *   chaos.c   what happens to machines while it runs        run.c      the phases of a run
+ *   client_people.c  what its user does meanwhile           visitor.c  discovery, and targets that have moved
  *   model.c   what a disk may hold                          wire.c     bit flips where digests protect
  *   watch.c   the referee, when it is there */
 #ifndef LUNETTE_TESTS_SIM_WORLD_H
@@ -29,6 +30,7 @@
 #define WORLD_GROW_BLOCKS  256u
 #define WORLD_GROWN_MAX    (WORLD_LUN_BLOCKS + 8 * WORLD_GROW_BLOCKS)
 #define WORLD_IQN          "iqn.2026-01.org.lunette:sim"
+#define WORLD_PORTALS      4u /* ports 3260 .. 3263 of groups 1, 1, 2, 3 */
 #define SECOND_NS          1000000000ull
 #define MS_NS              1000000ull
 
@@ -50,6 +52,11 @@ enum chaos {
     CHAOS_TMF,
     CHAOS_ALLOC_TARGET,
     CHAOS_ALLOC_CLIENT,
+    CHAOS_LOGOUT,
+    CHAOS_TEXT,
+    CHAOS_NOTIFY,
+    CHAOS_RENEGOTIATE,
+    CHAOS_VISIT,
     CHAOS_COUNT
 };
 
@@ -65,7 +72,13 @@ struct swarm {
     uint64_t chaos_gap_ns, fault_ns;
     uint64_t command_timeout_ns; /* 0: none */
     uint64_t target_nop_ns;
+    uint32_t recovery_level; /* most that the target grants */
+    uint64_t stop_wait_ns;   /* how long initiators have to log out */
     uint32_t command_window; /* 0: the default */
+    uint32_t tasks_max;      /* of an initiator at a LUN, beyond that TASK SET FULL; 0: the default */
+    uint64_t target_memory;  /* bytes; 0: plenty */
+    bool level_7144;         /* the target offers iSCSIProtocolLevel 2 */
+    uint32_t task_reporting; /* the best that the target offers, enum key_task_reporting */
     bool chap, file_store, final_power_cut;
 };
 
@@ -83,6 +96,7 @@ struct world_lun {
 enum target_state { TARGET_OFF, TARGET_UP, TARGET_STOPPING };
 
 struct client;
+struct visitor;
 
 struct world {
     uint64_t seed;
@@ -97,8 +111,9 @@ struct world {
     struct machine_heap machine; /* valid unless TARGET_OFF */
     struct io *ios[WORLD_REACTORS_MAX];
     struct host *host;
-    struct host_listener *listener;
-    struct io_addr portal;
+    struct host_listener *listeners[WORLD_PORTALS];
+    struct io_addr portals[WORLD_PORTALS];
+    uint32_t renegotiations; /* how often the target has changed its mind */
     struct tgt_config *config;
     struct scsi_lu *dying[WORLD_DYING_MAX]; /* LUs that no snapshot names any more */
     uint32_t dying_count;
@@ -108,11 +123,13 @@ struct world {
     /* initiators */
     struct client *clients[WORLD_CLIENTS_MAX];
     uint32_t client_count;
+    struct visitor *visitor; /* owned */
     /* phases */
     struct io *tick_io; /* wakes the world when nothing else would: restarts and chaos wait for their time */
     struct io_timer tick;
     bool faults_on, settled; /* settled: nothing of the faults is left */
     uint64_t chaos_at_ns;
+    bool crossing;     /* the next strike crosses what the target has just asked for */
     uint64_t clock;    /* counts begins and ends, for "was it there at the time" */
     bool alloc_failed; /* an allocation has failed: commands may fail for it */
     bool disk_failed;  /* disk errors have been on */
@@ -158,6 +175,10 @@ void target_new_config(struct world *w);
 void target_lun_toggle(struct world *w);
 void target_lun_grow(struct world *w);
 bool target_session_drop(struct world *w);
+bool target_notify(struct world *w);      /* a vendor's event to some session */
+void target_renegotiate(struct world *w); /* a new MaxRecvDataSegmentLength, and everybody is told */
+/* A name of one of the world's targets that others than the clients visit; NULL: no more. */
+const char *target_name(uint32_t index);
 void target_end(struct world *w); /* stopped, freed, everything given back */
 
 /* ---- chaos.c ---- */
@@ -178,6 +199,12 @@ void client_flush_all(struct client *c);
 void client_crash(struct client *c, bool silent);
 /* A task management function of the seed's choice; false: it has no commands in flight. */
 bool client_tmf(struct client *c);
+/* Of RFC 7143 11.5.1 and RFC 7144, about the oldest command or its LUN; or about a LUN that is nowhere. */
+bool client_function(struct client *c, uint8_t function, bool nowhere);
+/* Logs the session out, or one of its connections; it comes back by itself. */
+bool client_logout(struct client *c);
+/* A text in the full feature phase: another MaxRecvDataSegmentLength, SendTargets, or a long one. */
+bool client_text(struct client *c);
 void client_fail_alloc(struct client *c, uint64_t nth);
 void client_close(struct client *c);
 bool client_closed(const struct client *c);
@@ -186,6 +213,23 @@ void client_free(struct client *c);
 enum client_verb { CLIENT_READ, CLIENT_WRITE, CLIENT_WRITE_FUA, CLIENT_ZERO, CLIENT_FLUSH, CLIENT_VERBS };
 void client_command(struct client *c, enum client_verb verb, uint32_t lun, uint64_t lba, uint32_t blocks);
 uint64_t client_reconnects(const struct client *c);
+
+/* ---- visitor.c ---- */
+/* A short session of another initiator: what it does, and what must come of it. */
+enum visit {
+    VISIT_DISCOVERY,   /* lists all targets */
+    VISIT_TEMPORARY,   /* is sent on, and again when it comes back */
+    VISIT_PERMANENT,   /* is sent on, and goes there by itself when it comes back */
+    VISIT_OTHER_GROUP, /* only logins through another portal group are sent on */
+    VISIT_CIRCLE,      /* is sent in a circle and gives up */
+    VISIT_FAR,         /* is sent on more often than it follows */
+    VISIT_COUNT
+};
+void visitor_new(struct world *w);
+void visitor_free(struct world *w);                    /* idle */
+void visitor_start(struct world *w, enum visit visit); /* nothing, if one is here already */
+void visitor_poll(struct world *w);
+bool visitor_idle(const struct world *w);
 
 /* ---- watch.c ---- */
 /* Attaches the referee to every connection from now on. */
