@@ -25,9 +25,11 @@ class CutProxy:
             except OSError:
                 return
             self.connections += 1
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             limit = self.cut_after if self.connections <= self.cuts else None
             try:
                 behind = socket.create_connection(("127.0.0.1", self.port_behind))
+                behind.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError:  # nobody there: as good as refused
                 client.close()
                 continue

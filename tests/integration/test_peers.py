@@ -1,145 +1,16 @@
 """The bundled initiator against Debian's other targets (what must be seen 4): tgt and istgt.
 
-Goal: discover, ls, CHAP one-way and mutual, copy in and out, verify. Method: the peers run from build/peers, unpacked
-from their packages by scripts/setup-peers, on free loopback ports.
+Goal: discover, ls, inq, CHAP one-way and mutual, copy in and out, verify, raw CDBs, reconnect after a cut and after a restart
+of the target. Method: the peers run from build/peers (peers.py); connections go through a proxy that cuts them.
 """
 
 import os
-import signal
-import socket
-import time
 
 import pytest
 
 import lunette
-
-PEERS = lunette.ROOT / "build/peers"
-IQN = "iqn.2026-01.org.lunette:peer"
-USER, SECRET = "alice", "alicesecret123"
-MUTUAL_USER, MUTUAL_SECRET = "disk", "disksecret4567"
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
-def peer_binary(name):
-    path = PEERS / name
-    found = [p for p in (path / "usr/sbin", path / "usr/bin") if p.exists()]
-    if not found:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{path} is missing; scripts/setup-peers should have unpacked it")
-        pytest.skip(f"{name} is not unpacked: run scripts/setup-peers")
-    return path
-
-
-def peer_env(path):
-    libs = [str(p) for p in (path / "usr/lib/x86_64-linux-gnu", path / "lib/x86_64-linux-gnu", path / "usr/lib") if p.exists()]
-    return {"LD_LIBRARY_PATH": ":".join(libs)}
-
-
-class Peer(lunette.Program):
-    stop_signal = signal.SIGKILL  # tgtd ignores SIGTERM while it has targets
-
-    def finish(self):
-        self.expect_exit = None
-        return self.stop()
-
-    def wait_port(self, port):
-        for _ in range(200):
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                return
-            except OSError:
-                assert self.process.poll() is None, self.stderr()
-                time.sleep(0.05)
-        raise AssertionError("the peer does not listen\n" + self.stderr())
-
-
-def start_tgt(programs, tmp_path, disk, chap, mutual):
-    path = peer_binary("tgt")
-    port, control = free_port(), 1000 + os.getpid() % 30000
-    env = dict(peer_env(path), TGT_IPC_SOCKET=str(tmp_path / "tgtd.sock"))
-    peer = Peer(tmp_path, "tgtd", [path / "usr/sbin/tgtd", "-f", "-C", str(control), "--iscsi", f"portal=127.0.0.1:{port}"], env)
-    programs.append(peer)
-    peer.wait_port(port)
-
-    def adm(*args):
-        lunette.run(path / "usr/sbin/tgtadm", "-C", str(control), "--lld", "iscsi", *args, env=env)
-
-    adm("--mode", "target", "--op", "new", "--tid", "1", "-T", IQN)
-    adm("--mode", "logicalunit", "--op", "new", "--tid", "1", "--lun", "1", "-b", disk)
-    adm("--mode", "target", "--op", "bind", "--tid", "1", "-I", "ALL")
-    if chap:
-        adm("--mode", "account", "--op", "new", "--user", USER, "--password", SECRET)
-        adm("--mode", "account", "--op", "bind", "--tid", "1", "--user", USER)
-    if mutual:
-        adm("--mode", "account", "--op", "new", "--user", MUTUAL_USER, "--password", MUTUAL_SECRET)
-        adm("--mode", "account", "--op", "bind", "--tid", "1", "--user", MUTUAL_USER, "--outgoing")
-    return port, 1
-
-
-ISTGT_CONF = """[Global]
-  NodeBase "iqn.2026-01.org.lunette"
-  PidFile {d}/istgt.pid
-  AuthFile {d}/auth.conf
-  MediaDirectory {d}
-  LogFacility "local7"
-  Timeout 30
-  NopInInterval 20
-  DiscoveryAuthMethod None
-  MaxSessions 16
-  MaxConnections 4
-  MaxR2T 32
-  MaxOutstandingR2T 16
-  DefaultTime2Wait 2
-  DefaultTime2Retain 60
-  FirstBurstLength 262144
-  MaxBurstLength 1048576
-  MaxRecvDataSegmentLength 262144
-  InitialR2T Yes
-  ImmediateData Yes
-  DataPDUInOrder Yes
-  DataSequenceInOrder Yes
-  ErrorRecoveryLevel 0
-[UnitControl]
-  AuthMethod None
-  Portal UC1 127.0.0.1:{control}
-  Netmask 127.0.0.1
-[PortalGroup1]
-  Portal DA1 127.0.0.1:{port}
-[InitiatorGroup1]
-  InitiatorName "ALL"
-  Netmask ALL
-[LogicalUnit1]
-  TargetName peer
-  Mapping PortalGroup1 InitiatorGroup1
-  AuthMethod {method}
-  AuthGroup AuthGroup1
-  UseDigest Auto
-  UnitType Disk
-  LUN0 Storage {disk} 64MB
-"""
-
-ISTGT_AUTH = f"""[AuthGroup1]
-  Auth "{USER}" "{SECRET}" "{MUTUAL_USER}" "{MUTUAL_SECRET}"
-"""
-
-
-def start_istgt(programs, tmp_path, disk, chap, mutual):
-    path = peer_binary("istgt")
-    port, control = free_port(), free_port()
-    method = "CHAP Mutual" if mutual else "CHAP" if chap else "None"
-    conf = tmp_path / "istgt.conf"
-    conf.write_text(ISTGT_CONF.format(d=tmp_path, port=port, control=control, disk=disk, method=method))
-    (tmp_path / "auth.conf").write_text(ISTGT_AUTH)
-    os.chmod(tmp_path / "auth.conf", 0o600)
-    peer = Peer(tmp_path, "istgt", [path / "usr/sbin/istgt", "-D", "-c", conf], peer_env(path))
-    programs.append(peer)
-    peer.wait_port(port)
-    return port, 0
+from peers import IQN, MUTUAL_SECRET, MUTUAL_USER, SECRET, USER, start_istgt, start_tgt
+from proxy import CutProxy
 
 
 @pytest.mark.parametrize("chap", ["none", "chap", "mutual"])
@@ -180,3 +51,68 @@ def test_initiator_uses_the_peer(programs, tmp_path, start, chap):
         wrong = ["--mutual-user", MUTUAL_USER, "--mutual-secret-file", tmp_path / "wrong"]
         refused = lunette.initiator("capacity", url, *auth[:4], *wrong, check=False)
         assert refused.returncode == 1, "a target that does not prove itself must be refused"
+
+
+def disk_of(tmp_path, size):
+    disk = tmp_path / "disk.img"
+    with open(disk, "wb") as out:
+        out.truncate(size)
+    return disk
+
+
+# istgt sends no sense with the CHECK CONDITION of a read beyond the end.
+@pytest.mark.parametrize("start,vendor,beyond_end", [(start_tgt, "IET", "05/21/00"), (start_istgt, "FreeBSD", "CHECK CONDITION")],
+                         ids=["tgt", "istgt"])
+def test_raw_cdbs_reach_the_peer(programs, tmp_path, start, vendor, beyond_end):
+    port, lun = start(programs, tmp_path, disk_of(tmp_path, 64 * 1024 * 1024), False, False)
+    url = f"iscsi://127.0.0.1:{port}/{IQN}/{lun}"
+    assert vendor in lunette.initiator("inq", url).stdout
+    lunette.initiator("inq", url, "--all")
+    assert vendor in lunette.initiator("scsi", url, "120000002400", "--in", 36).stdout
+    block, back = tmp_path / "block", tmp_path / "back"
+    block.write_bytes(os.urandom(512))
+    lunette.initiator("scsi", url, "2a000000000900000100", "--out", block)  # WRITE (10)
+    lunette.initiator("read", url, "--lba", 9, "--out", back)
+    assert lunette.same_bytes(block, back)
+    lunette.initiator("scsi", url, "35000000000000000000")  # SYNCHRONIZE CACHE
+    beyond = lunette.initiator("scsi", url, "28000fffffff00000100", "--in", 512, check=False)
+    assert beyond.returncode == 1 and beyond_end in beyond.stderr, beyond.stderr
+    unknown = lunette.initiator("scsi", url, "c10000000000", check=False)
+    assert unknown.returncode == 1 and "05/20/00" in unknown.stderr, unknown.stderr
+
+
+@pytest.mark.parametrize("start", [start_tgt, start_istgt], ids=["tgt", "istgt"])
+def test_copy_comes_through_cuts(programs, tmp_path, start):
+    port, lun = start(programs, tmp_path, disk_of(tmp_path, 64 * 1024 * 1024), False, False)
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(16 * 1024 * 1024))
+    proxy = CutProxy(port, 3_000_001, cuts=3)
+    try:
+        lunette.initiator("copy", source, f"iscsi://127.0.0.1:{proxy.port}/{IQN}/{lun}")
+        assert proxy.connections >= 4
+    finally:
+        proxy.close()
+    lunette.initiator("verify", f"iscsi://127.0.0.1:{port}/{IQN}/{lun}", source)
+
+
+@pytest.mark.parametrize("start", [start_tgt, start_istgt], ids=["tgt", "istgt"])
+def test_copy_comes_through_a_restart(programs, tmp_path, start):
+    """The target is killed in mid-copy and started again on another port; the proxy hides that."""
+    disk = disk_of(tmp_path, 64 * 1024 * 1024)
+    port, lun = start(programs, tmp_path, disk, False, False)
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(48 * 1024 * 1024))
+    proxy = CutProxy(port, 8_000_001, cuts=1)
+    url = f"iscsi://127.0.0.1:{proxy.port}/{IQN}/{lun}"
+    copy = lunette.Program(tmp_path, "copy", [lunette.BIN / "lunette-initiator", "copy", source, url, "--depth", 2])
+    programs.append(copy)
+    while not any(pair.over for pair in proxy.pairs) and copy.process.poll() is None:
+        pass  # the first connection is cut in mid-copy: the target goes at that moment
+    programs[0].process.kill()
+    programs[0].process.wait()
+    again = tmp_path / "again"
+    again.mkdir()
+    proxy.port_behind, _ = start(programs, again, disk, False, False)
+    assert copy.process.wait(60 * lunette.SLOW) == 0, copy.stderr()
+    lunette.initiator("verify", url, source)
+    proxy.close()

@@ -3,6 +3,8 @@
 import dataclasses
 import pathlib
 
+import boot
+import multipath
 from lab import Guest
 from target import IQN, Target
 
@@ -55,4 +57,4 @@ CASES = [
     Case("linux-loss", "linux-loss", "open-iscsi: link loss, reset and target restart in mid-I/O", seconds=240,
          lun="file:{folder}/disk.img,size=256M"),
     Case("linux-luns", "linux-luns", "open-iscsi: LUNs added, grown and removed while logged in"),
-]
+] + multipath.CASES + boot.CASES

@@ -1,5 +1,6 @@
 """One guest: boots the lab's kernel under QEMU's software emulation, runs a case script in it, and answers the case's
-questions. The guest reaches the host's loopback as 10.0.2.2."""
+questions. The guest reaches the host's loopback as 10.0.2.2; the other way there are `forwards`, pairs of a port of the
+host's loopback and ADDRESS:PORT in the guest (:PORT: its own address)."""
 
 import os
 import pathlib
@@ -53,7 +54,7 @@ class Guest:
         tap.unlink(missing_ok=True)
         self.listener.bind(os.path.relpath(tap))
         self.listener.listen(1)
-        net = "user,id=net0" + "".join(f",hostfwd=tcp:127.0.0.1:{host}-:{guest}" for host, guest in forwards)
+        net = "user,id=net0" + "".join(f",hostfwd=tcp:127.0.0.1:{host}-{guest}" for host, guest in forwards)
         self.command = [
             "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", str(memory), "-smp", "1", "-display", "none",
             "-nodefaults", "-no-reboot", "-kernel", str(LAB / "vmlinuz"), "-initrd", str(initrd),

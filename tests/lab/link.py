@@ -14,14 +14,18 @@ class Link:
         self.flowing.set()
         self.pairs, self.lock = [], threading.Lock()
         self.accepted = 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.port = 0
+        self.listen()
 
-    def accept(self):
+    def listen(self):
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, args=(self.listener,), daemon=True).start()
+
+    def accept(self, listener):
         while True:
             try:
-                client, _ = self.listener.accept()
+                client, _ = listener.accept()
             except OSError:
                 return
             if not self.up.is_set():
@@ -32,6 +36,8 @@ class Link:
             except OSError:
                 reset(client)
                 continue
+            for sock in (client, target):  # a relay that waits for acknowledgements costs 40 ms for each small PDU
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.accepted += 1
             with self.lock:
                 self.pairs.append((client, target))
@@ -57,12 +63,25 @@ class Link:
                 reset(sock)
 
     def down(self):
-        self.up.clear()
+        """Resets every connection and refuses new ones. Refuses, because Linux 6.1 may never use a session again whose
+        connection was accepted and reset at once (docs/interop.md)."""
+        if self.up.is_set():
+            self.up.clear()
+            self.stop_listening()
         self.cut()
 
     def restore(self):
-        self.up.set()
+        if not self.up.is_set():
+            self.listen()
+            self.up.set()
         self.flowing.set()
+
+    def stop_listening(self):
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)  # close alone does not wake who accepts
+        except OSError:
+            pass
+        self.listener.close()
 
     def stall(self, seconds):
         """Nothing passes for a while, and nobody is told."""
@@ -70,8 +89,9 @@ class Link:
         threading.Timer(float(seconds), self.flowing.set).start()
 
     def close(self):
-        self.listener.close()
-        self.restore()
+        self.stop_listening()
+        self.up.set()  # a timer that restores has nothing to do any more
+        self.flowing.set()
         self.cut()
 
 

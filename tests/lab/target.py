@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -15,9 +16,15 @@ IQN = "iqn.2026-01.org.lunette:lab"
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below the range from which the kernel takes ports of its own: a target that is restarted finds its port free."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
 
 
 class Target:
@@ -27,7 +34,7 @@ class Target:
         self.port = free_port()
         self.link = Link(self.port)
         self.portal = f"10.0.2.2:{self.link.port}"  # as a guest reaches it
-        self.process = None
+        self.process, self.starts = None, 0
         self.ctl("create", iqn)
         self.ctl("portal", "add", f"127.0.0.1:{self.port}", "--advertise", self.portal)
 
@@ -39,7 +46,11 @@ class Target:
 
     def start(self):
         self.log = open(self.folder / f"{self.name}.log", "ab")
-        self.process = subprocess.Popen([PROGRAM, "serve", "--state", self.state], stdout=subprocess.PIPE, stderr=self.log)
+        self.starts += 1  # each start has a capture of its own, for watch.py
+        capture = self.folder / f"target-{self.name}-{self.starts}.pcapng"
+        self.process = subprocess.Popen([PROGRAM, "serve", "--state", self.state, "--capture", capture,
+                                         "--capture-buffer", "512M"], stdout=subprocess.PIPE,
+                                        stderr=self.log)
         line = self.process.stdout.readline().decode()
         if not line.startswith("listening on"):
             raise RuntimeError(f"the target does not listen: {line!r}")

@@ -21,6 +21,7 @@ maybe() {
 check "standard INQUIRY" sg_inq "$disk"
 for page in 0x00 0x80 0x83 0xb0 0xb1 0xb2; do
     check "VPD page $page" sg_vpd --page=$page "$disk"
+    check "VPD page $page, as sg_inq reads it" sg_inq --vpd --page=$page "$disk"
 done
 check "all VPD pages" sg_vpd --all "$disk"
 check "READ CAPACITY (10)" sg_readcap "$disk"
@@ -42,7 +43,32 @@ maybe "COMPARE AND WRITE" 0x89 sg_compare_and_write --in=/run/zeros --lba=0 --nu
 maybe "GET LBA STATUS" 0x9e,0x12 sg_get_lba_status --lba=0 "$disk"
 maybe "REPORT TARGET PORT GROUPS" 0xa3,0x0a sg_rtpg "$disk"
 maybe "LOG SENSE" 0x4d sg_logs --all "$disk"
-maybe "PERSISTENT RESERVE IN" 0x5e,0x00 sg_persist --in --read-keys "$disk"
+
+# Persistent reservations: the full cycle where the target has them.
+persist() { sg_persist --no-inquiry "$@" "$disk"; }
+persist_shows() { # WORD ARGS...: the answer has the word
+    local word=$1
+    shift
+    persist "$@" > /run/persist 2>&1
+    cat /run/persist
+    grep -q "$word" /run/persist
+}
+if sg_opcodes --opcode=0x5e,0x00 "$disk" > /run/opcode 2>&1 && ! grep -qi "not supported" /run/opcode; then
+    check "PERSISTENT RESERVE OUT: register" persist --out --register --param-sark=0xabc
+    check "PERSISTENT RESERVE IN: the key is there" persist_shows 0xabc --in --read-keys
+    check "PERSISTENT RESERVE OUT: reserve, write exclusive" persist --out --reserve --param-rk=0xabc --prout-type=1
+    check "PERSISTENT RESERVE IN: the reservation is there" persist_shows "Write Exclusive" --in --read-reservation
+    check "PERSISTENT RESERVE IN: full status" persist_shows 0xabc --in --read-full-status
+    check "PERSISTENT RESERVE IN: capabilities" persist --in --report-capabilities
+    check "PERSISTENT RESERVE OUT: another type needs a release" persist --out --release --param-rk=0xabc --prout-type=1
+    check "PERSISTENT RESERVE OUT: reserve, exclusive access" persist --out --reserve --param-rk=0xabc --prout-type=3
+    check "PERSISTENT RESERVE OUT: preempt itself" persist --out --preempt --param-rk=0xabc --param-sark=0xabc --prout-type=3
+    check "PERSISTENT RESERVE OUT: clear" persist --out --clear --param-rk=0xabc
+    check "PERSISTENT RESERVE IN: nothing is left" persist_shows "there are NO registered" --in --read-keys
+else
+    refused "PERSISTENT RESERVE IN: not a command of this target, refused" persist --in --read-keys
+    refused "PERSISTENT RESERVE OUT: not a command of this target, refused" persist --out --register --param-sark=0xabc
+fi
 check "LUN reset" sg_reset --no-escalate --device "$disk"
 check "it goes on after the reset" waits 10 sg_turs "$disk"
 check "target reset" sg_reset --no-escalate --target "$disk"
