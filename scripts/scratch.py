@@ -36,7 +36,8 @@ def close_of(code, at):
 class Scratch:
     """A copy of the tree, built by its own Makefile. Not thread safe: one for each worker."""
 
-    def __init__(self, name):
+    def __init__(self, name, like=None):
+        """`like`: another one, whose build is taken over."""
         self.root = tempfile.mkdtemp(prefix=f"lunette-{name}-")
         for folder in FOLDERS:
             source = os.path.join(ROOT, folder)
@@ -46,6 +47,11 @@ class Scratch:
             elif os.path.exists(source):
                 shutil.copy2(source, self.root)
         self.build = "build/release"
+        # What the tree's own build has made already is not made again: make compares times, and cp keeps them.
+        made = os.path.join(like.root if like else ROOT, self.build)
+        if os.path.isdir(made):
+            os.makedirs(self.path("build"), exist_ok=True)
+            subprocess.run(["cp", "-a", made, self.path("build")], check=True)
         self.child = None
         atexit.register(self.drop)
 
@@ -67,11 +73,25 @@ class Scratch:
         with open(self.path(relative), "w", encoding="utf-8") as out:
             out.write(text)
 
-    def make(self, *arguments, seconds=900):
+    def object_of(self, source):
+        return self.path(f"{self.build}/obj/{source[:-2]}.o")
+
+    def keep(self, source):
+        """The object of a source that is about to be broken."""
+        shutil.copyfile(self.object_of(source), self.object_of(source) + ".kept")
+
+    def restore(self, source, text):
+        """Source and object as they were, without compiling: newer than everything that was made from broken ones."""
+        self.write(source, text)
+        shutil.copyfile(self.object_of(source) + ".kept", self.object_of(source))
+
+    def make(self, *arguments, seconds=900, debug=False):
         """True when it was made. Warnings are no errors: a change may leave something unused."""
         environment = {key: value for key, value in os.environ.items()
                        if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "VARIANT", "B", "T", "SEED", "SEEDS", "N", "SAMPLE")}
         environment["CFLAGS"] = "-w"
+        if not debug:
+            environment["LDFLAGS"] = "-s"  # half of the time of a link is debug information
         run = self.run(["make", "-s", *arguments], seconds, environment)
         self.log = run[1]
         return run[0] == 0
