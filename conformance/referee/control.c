@@ -452,7 +452,7 @@ static void data_acknowledged(struct rconn *c, const struct pdu_snack_request *q
     if (!task)
         return;
     task->data_ref = q->beg_run;
-    if (task->done && !task->aborted && task->conn == c && sn_gt(c->acked_stat_sn, task->stat_sn))
+    if (task->done && !task->aborted && task->stat_conn == c && sn_gt(c->acked_stat_sn, task->stat_sn))
         finding(c, RULE_DATA_ACK_LATE, "before its status is acknowledged",
                 say("ITT 0x%08" PRIx32, task->itt).text);
 }

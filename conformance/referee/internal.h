@@ -101,6 +101,7 @@ struct rtask {
     uint32_t ack_ttt, data_ref,
         stated; /* of its last A bit; what DataACKs, and a reassignment, acknowledged */
     uint32_t itt, cmd_sn, edtl, read_len;
+    const struct rconn *stat_conn; /* where its status went out, which stat_sn belongs to; compared only */
     uint64_t lun;
     uint8_t bhs[PDU_BHS_LEN]; /* of the request */
     struct rconn *conn;       /* allegiance; NULL once that is gone */
@@ -409,7 +410,7 @@ struct rtask *data_of_ack(struct rsession *s, uint32_t ttt);
 
 /* ---- manage.c ---- */
 void manage_request(struct rconn *c, const struct rpdu *p);
-void manage_answered(struct rconn *c, const struct rtask *task); /* its response has passed */
+void manage_answered(struct rconn *c, struct rtask *task); /* its response has passed */
 void manage_response(struct rconn *c, const struct rpdu *p);
 
 /* ---- control.c ---- */

@@ -196,6 +196,7 @@ static void reassigned(struct rconn *c, const struct rtask *tmf)
     struct pdu_task_management_request q;
     pdu_task_management_request_decode(tmf->bhs, &q);
     task->conn = c;
+    task->stat_conn = NULL;
     task->snack_tag = 0;
     task->cut = true;
     task->stated = q.exp_data_sn;
@@ -231,8 +232,9 @@ static void check_code(struct rconn *c, const struct rtask *tmf, const struct pd
         finding(c, RULE_REASSIGN_ALLEGIANT, "3", seen.text);
 }
 
-void manage_answered(struct rconn *c, const struct rtask *task)
+void manage_answered(struct rconn *c, struct rtask *task)
 {
+    task->stat_conn = c;
     c->answered = true;
     c->answer_stat_sn = task->stat_sn;
     c->answer_lun = task->lun;
