@@ -365,8 +365,10 @@ static void reject_request(struct rconn *c, const uint8_t *bad, uint8_t reason)
         return;
     if (!pdu_immediate(bad) && !abort_named(s, pdu_itt(bad)))
         session_give_back(s, be32_get(bad + 24));
-    if (same)
+    if (same) {
+        s->writes_rejected |= task->write;
         task_drop(s, task);
+    }
 }
 
 static void reject_effect(struct rconn *c, const uint8_t *bad, uint8_t reason)
@@ -414,7 +416,8 @@ void control_reject(struct rconn *c, const struct rpdu *p)
     uint8_t opcode = pdu_opcode(p->data), function = p->data[1] & 0x7f;
     if (a.data_sn && opcode != PDU_OP_snack_request)
         finding(c, RULE_REJECT_DATA_SN, "0", say("%" PRIu32, a.data_sn).text);
-    bool unknown = a.reason == 0x04 || a.reason == 0x05 || a.reason == 0x09; /* not known, or not as it should be */
+    bool unknown =
+        a.reason == 0x04 || a.reason == 0x05 || a.reason == 0x09; /* not known, or not as it should be */
     if (opcode == PDU_OP_task_management_request && function >= 9 && function <= 12 && unknown &&
         c->session->params.iscsi_protocol_level >= 2)
         finding(c, RULE_REJECT_TMF, "a TMF Response", "a Reject");

@@ -224,7 +224,7 @@ void data_out(struct rconn *c, const struct rpdu *p)
     pdu_data_out_decode(p->bhs, &q);
     struct rtask *task = task_find(s, q.itt);
     if (!task) {
-        if (s->tasks_lost)
+        if (s->tasks_lost || s->writes_rejected) /* data may be on its way when its command is rejected */
             undecided(c);
         else
             finding(c, RULE_DATA_OUT_TASK, "the tag of a write", say("task tag 0x%08" PRIx32, q.itt).text);

@@ -257,6 +257,7 @@ struct rsession {
     struct referee *r;
     uint64_t number; /* of the referee's, from 1 */
     bool whole, over, discovery;
+    bool writes_rejected;
     char initiator_name[NAME_CAP], target_name[NAME_CAP];
     struct io_addr target;
     uint8_t isid[6];

@@ -165,6 +165,19 @@ static void end_task(struct rconn *c, struct rtask *task)
     task_done(c, task);
 }
 
+/* Resets of other initiators end tasks without a word to this one: with others about, nobody knows which are
+ * left. */
+static bool is_alone(const struct rsession *s, const struct list_node *sessions)
+{
+    list_for_each(it, sessions)
+    {
+        const struct rsession *other = list_entry(it, struct rsession, node);
+        if (other != s && strcmp(other->initiator_name, s->initiator_name) != 0)
+            return false;
+    }
+    return true;
+}
+
 /* Every task that the function took, as far as it was sent before: it gets no response any more. */
 static void end_tasks(struct rconn *c, const struct rtask *tmf)
 {
@@ -181,7 +194,7 @@ static void end_tasks(struct rconn *c, const struct rtask *tmf)
         bool before = task->immediate ? task->conn == tmf->conn : sn_lt(task->cmd_sn, tmf->cmd_sn);
         if (!covers(tmf, task) || !before || !task->aborting)
             continue;
-        if (task->r2t_open && !fast && !task->unsure)
+        if (task->r2t_open && !fast && !task->unsure && is_alone(s, &c->r->sessions))
             finding(c, RULE_ABORT_EARLY, "the answers to the R2Ts of the tasks first",
                     say("%" PRIu32 " without, task tag 0x%08" PRIx32, task->r2t_open, task->itt).text);
         end_task(c, task);
