@@ -103,8 +103,11 @@ struct tgt_task *iscsi_task_new(struct tgt_session *s, struct tgt_conn *conn, ui
     struct tgt_task *task = task_get(s->r);
     if (!task)
         return NULL;
+    /* Most of it is places for what few commands have: those are left as they are. */
     uint32_t index = task->index, generation = task->generation;
-    memset(task, 0, sizeof *task);
+    size_t behind = offsetof(struct tgt_task, node);
+    memset(task, 0, SCSI_TASK_ZERO);
+    memset((char *)task + behind, 0, offsetof(struct tgt_task, response) - behind);
     task->index = index;
     task->generation = generation;
     task->session = s;

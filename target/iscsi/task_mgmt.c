@@ -118,7 +118,7 @@ static bool fast_abort(const struct tgt_session *s)
 }
 
 /* Functions on more than one task. R7144-6.5-02 */
-static bool ends_tasks(uint8_t function)
+static bool ends_tasks(enum scsi_tmf_function function)
 {
     return function == SCSI_TMF_LOGICAL_UNIT_RESET || function == SCSI_TMF_TARGET_WARM_RESET ||
            function == SCSI_TMF_TARGET_COLD_RESET || function == SCSI_TMF_ABORT_TASK_SET ||

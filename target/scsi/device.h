@@ -23,6 +23,7 @@
 #define LUNETTE_TARGET_SCSI_DEVICE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/base/env.h"
@@ -183,9 +184,8 @@ struct scsi_waiter {
 struct scsi_task {
     /* set by the transport */
     struct scsi_nexus *nexus;
-    uint64_t lun; /* the wire's 8 bytes */
-    uint8_t cdb[SCSI_CDB_MAX];
-    uint16_t cdb_len;       /* bytes given: 16, or more with an extended CDB AHS */
+    uint64_t lun;           /* the wire's 8 bytes */
+    uint16_t cdb_len;       /* bytes given in cdb: 16, or more with an extended CDB AHS */
     uint8_t attr, priority; /* priority: 1 highest .. 15 lowest, 0 none (SAM-5 8.7) */
     uint64_t expected_in,
         expected_out; /* bytes: EDTL of each direction, 0 when that direction is not announced */
@@ -194,8 +194,7 @@ struct scsi_task {
     /* results, final at DONE; out_len is set from the first SCSI_READY_OUT on */
     uint8_t status;
     uint16_t status_qualifier; /* with BUSY and TASK SET FULL: retry delay in units of 100 ms (SAM-5 5.3.2) */
-    uint8_t sense[SCSI_SENSE_MAX];
-    uint8_t sense_len;
+    uint8_t sense_len;         /* bytes in sense */
     uint64_t in_len;  /* bytes of data-in that the command has (before EDTL cuts it): residuals are the
                          transport's sum. Of a bidirectional command as much as data-out came */
     uint64_t out_len; /* bytes of data-out that the command takes; the transport brings min(out_len,
@@ -218,7 +217,6 @@ struct scsi_task {
     uint32_t store_pending; /* store requests in flight */
     uint32_t spans_out, spans_in;
     struct slice param;       /* parameter list or one block of WRITE SAME */
-    struct store_req req;     /* for flush, discard, zero */
     uint64_t work[6];         /* per-command scratch */
     uint64_t need_in;         /* bytes to read from the store */
     uint64_t received;        /* bytes of data-out that have come */
@@ -230,7 +228,14 @@ struct scsi_task {
     uint64_t abort_seq;
     void (*resume)(struct scsi_reactor *r, struct scsi_task *task); /* when memory is there again */
     void (*after)(struct scsi_reactor *r, struct scsi_task *task);  /* when req has completed */
+
+    /* From here on nothing is read that has not been written: SCSI_TASK_ZERO bytes in front are to be zeroed.
+     */
+    uint8_t cdb[SCSI_CDB_MAX];     /* the transport's */
+    uint8_t sense[SCSI_SENSE_MAX]; /* a result */
+    struct store_req req;          /* the device server's own: for flush, discard, zero */
 };
+#define SCSI_TASK_ZERO offsetof(struct scsi_task, cdb)
 
 /* Zero the task, set the transport's fields, list_init nothing: start does the rest. */
 void scsi_task_start(struct scsi_reactor *r, struct scsi_task *task);
