@@ -342,7 +342,8 @@ void ini_response_pdu(struct ini_conn *conn, const struct framer_pdu *frame)
             ini_fail(s, "the target sent a SCSI Response for a task that we do not have");
     } else if (flags_bad) {
         residual_fault(s, true, true);
-    } else if (pdu.response == 0 && pdu.status == SCSI_STATUS_CHECK_CONDITION && frame->data_len == 0) {
+    } else if (pdu.response == 0 && pdu.status == SCSI_STATUS_CHECK_CONDITION && frame->data_len == 0 &&
+               !s->options.allow_no_sense) {
         ini_fail(s, "the target reports CHECK CONDITION without sense data"); /* R7143-7.7-03 */
     } else if (s->level == 0 && pdu.response == 0 && pdu.status == 0 && pdu.exp_data_sn &&
                pdu.exp_data_sn != c->exp_data_sn) {

@@ -38,6 +38,7 @@ struct ini_options {
     uint8_t mutual_secret[INI_SECRET_MAX];
     uint32_t mutual_secret_len; /* > 0: the target must authenticate itself */
     struct chap_algs chap_algs; /* count 0: all that we know */
+    bool allow_no_sense;        /* CHECK CONDITION without sense data ends the command, not the session */
     bool allow_weak_secret;     /* chap_secret may be shorter than 96 bits: IPsec protects the connection */
     bool has_portal_group_tag;  /* the login must come to this portal group */
     uint16_t portal_group_tag;

@@ -59,6 +59,7 @@ void lnt_options_default(struct lnt_options *options)
     env->random(env->ctx, session->isid + 1, 5); /* R7143-11.12.5-04 */
     key_config_default(&session->keys);
     session->keys.tolerate_not_understood = true;
+    session->allow_no_sense = true; /* istgt has none for a unit attention */
     session->keys.max_recv_data_segment_length = 256u << 10;
     session->keys.max_burst_length = 1u << 20;
     session->keys.first_burst_length = 64u << 10;

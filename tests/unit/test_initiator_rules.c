@@ -303,6 +303,30 @@ static void every_pdu_is_an_initiators(void **state)
     PROVES("R7143-11.2.1.2-01", "initiator");
 }
 
+/* Targets that leave it out exist: told to, the engine takes it for the command's status. */
+static void check_condition_without_sense_may_be_allowed(void **state)
+{
+    (void)state;
+    struct rig *r = rig_new();
+    struct rig_command rc;
+    r->options.allow_no_sense = true;
+    rig_begin(r);
+    rig_login(r);
+    rig_command(r, &rc, false, 512, 1);
+    rig_submit(r, &rc);
+    RIG_PDU(r, scsi_response, pdu);
+    pdu.itt = rig_take_command(r).itt;
+    pdu.status = 2;
+    pdu.stat_sn = r->stat_sn++;
+    RIG_SEND(r, scsi_response, &pdu, NULL, 0);
+    assert_int_equal(rc.c.outcome, INI_DONE_STATUS);
+    assert_int_equal(rc.c.status, 2);
+    assert_int_equal(rc.c.sense_len, 0);
+    assert_true(ini_is_up(r->s));
+    rig_free(r);
+    rig_command_fini(&rc);
+}
+
 static void check_condition_needs_sense_data(void **state)
 {
     (void)state;
@@ -604,6 +628,7 @@ int main(void)
         cmocka_unit_test(another_portal_group_is_noticed),
         cmocka_unit_test(every_pdu_is_an_initiators),
         cmocka_unit_test(check_condition_needs_sense_data),
+        cmocka_unit_test(check_condition_without_sense_may_be_allowed),
         cmocka_unit_test(an_r2t_fits_its_command),
         cmocka_unit_test(responses_have_their_meaning_to_scsi),
         cmocka_unit_test(responses_before_the_functions_count),
