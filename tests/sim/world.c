@@ -116,8 +116,8 @@ void world_init(struct world *w, uint64_t seed, const struct swarm *swarm)
 
 void world_fini(struct world *w)
 {
+    target_end(w); /* the world goes on until it is down */
     visitor_free(w);
-    target_end(w);
     coverage_add_world(w->sim);
     coverage_add_facts(w->wire.facts);
     coverage_add(COVER_WINDOW_CLOSED, w->wire.windows_closed);
