@@ -10,7 +10,7 @@ import tempfile
 import time
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-FOLDERS = ("common", "target", "initiator", "conformance", "bench", "tests", "scripts", "Makefile")
+FOLDERS = ("common", "target", "initiator", "conformance", "bench", "tests", "scripts", "docs", "Makefile")
 MEMORY = 8 << 30  # bytes of address space of a test program: a broken loop may allocate without end
 
 

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "common/iscsi/name.h"
+#include "common/iscsi/nfc.h"
 #include "tests/unit/proves.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
@@ -297,11 +298,37 @@ static void random_bytes_are_survived(void **state)
     }
 }
 
+/* The count and the hash are of Python's unicodedata 14.0: the characters c with normalize("NFC", c) != c, and those
+ * that are the second of two in the decomposition of a character that stands in form C, Hangul's vowels and finals
+ * among them. */
+static void doubtful_characters_are_those_of_unicode(void **state)
+{
+    (void)state;
+    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a with a character a step */
+    unsigned count = 0;
+    for (uint32_t c = 0; c < 0x110000; c++) {
+        if (c >= 0xd800 && c < 0xe000)
+            continue; /* surrogates stand in no UTF-8 */
+        static const unsigned char lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
+        char text[8];
+        size_t len = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+        for (size_t i = 0; i < len; i++)
+            text[i] = (char)((i ? 0x80 | (c >> 6 * (len - 1 - i) & 0x3f) : lead[len] | c >> 6 * (len - 1)));
+        if (!nfc_is_certain(text, len)) {
+            count++;
+            hash = (hash ^ c) * 0x100000001b3u;
+        }
+    }
+    assert_int_equal(count, 1231);
+    assert_true(hash == 0x94e9d8655e2b56du);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_names_are_accepted),
         cmocka_unit_test(wrong_names_are_refused_with_a_reason),
+        cmocka_unit_test(doubtful_characters_are_those_of_unicode),
         cmocka_unit_test(names_end_at_223_bytes),
         cmocka_unit_test(a_nul_inside_is_no_name),
         cmocka_unit_test(capitals_are_folded_and_then_compare_equal),
