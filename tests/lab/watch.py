@@ -12,9 +12,10 @@ import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CONFORMANCE = ROOT / "build" / "bin" / "lunette-conformance"
-# Linux asks for the first four bytes of a VPD page to learn its length. tshark reads on and calls that malformed, though it
-# is all that was asked for.
-SHORT_VPD = "iscsi.opcode == 0x25 && iscsi.datasegmentlength == 4 && scsi_sbc.opcode == 0x12"
+# What tshark tells of a packet that it objects to, and of each INQUIRY.
+FIELDS = ("frame.number", "iscsi.opcode", "scsi_sbc.opcode", "iscsi.datasegmentlength", "iscsi.request_frame",
+          "scsi.cdb.alloclen16", "_ws.expert.severity", "_ws.col.Info")
+ERROR = 0x800000  # tshark's severity of what is malformed
 
 
 def referee(path, side):
@@ -38,16 +39,29 @@ def with_digests(connections):
                for one in connections for part in ("Header", "Data"))
 
 
+def objections(packets):
+    """What tshark objects to, without its one mistake: a VPD page that ends where the initiator's allocation length ends is
+    all that was asked for (Linux asks for four bytes to learn the length), but tshark reads on and calls it malformed."""
+    asked, lines = {}, []
+    for number, opcode, cdb, length, request, allocation, severities, info in packets:
+        if all(int(one) < ERROR for one in severities.split(",") if one):
+            asked[number] = allocation
+        elif (opcode, cdb) != ("0x25", "0x12") or length != asked.get(request):
+            lines.append(f"tshark: packet {number}: {info}")
+    return lines
+
+
 def tshark(paths, ports, digests, damaged):
     """What tshark objects to in these captures, as lines. Digests have no filter of their own: their words are looked for."""
     name = paths[0].name
     merged = paths[0].parent / "merged.tmp"  # it starts slowly: once for all
     subprocess.run(["mergecap", "-w", merged, *paths], check=True, capture_output=True)
     options = [word for port in sorted(ports) for word in ("-d", f"tcp.port=={port},iscsi")]
-    bad = subprocess.run(["tshark", "-r", merged, "-n", *options, "-Y",
-                          f"(_ws.malformed || _ws.expert.severity >= 0x800000) && !({SHORT_VPD})"],
+    bad = subprocess.run(["tshark", "-r", merged, "-n", *options, "-T", "fields",
+                          *(word for field in FIELDS for word in ("-e", field)),
+                          "-Y", f"_ws.malformed || _ws.expert.severity >= {ERROR} || scsi.cdb.alloclen16"],
                          capture_output=True, text=True)
-    lines = [f"tshark: {line.strip()}" for line in bad.stdout.splitlines()]
+    lines = objections([line.split("\t") for line in bad.stdout.splitlines()])
     if bad.returncode:
         lines.append(f"tshark ended with {bad.returncode} at {name}: {bad.stderr.strip()[-300:]}")
     if digests:
