@@ -298,9 +298,9 @@ static void random_bytes_are_survived(void **state)
     }
 }
 
-/* The count and the hash are of Python's unicodedata 14.0: the characters c with normalize("NFC", c) != c, and those
- * that are the second of two in the decomposition of a character that stands in form C, Hangul's vowels and finals
- * among them. */
+/* The count and the hash are of Python's unicodedata 14.0: the characters c with normalize("NFC", c) != c,
+ * and those that are the second of two in the decomposition of a character that stands in form C, Hangul's
+ * vowels and finals among them. */
 static void doubtful_characters_are_those_of_unicode(void **state)
 {
     (void)state;

@@ -150,6 +150,42 @@ static void data_out_may_acknowledge_a_status_too_many(void **state)
     assert_int_equal(response.stat_sn, r2t.stat_sn);
 }
 
+/* libiscsi (so QEMU too) and EDK2 name the next stage in requests that do not ask for it: NSG without T. It
+ * counts for nothing: the stage stays what it was, whatever stage they name. */
+static void a_next_stage_without_t_is_ignored(void **state)
+{
+    (void)state;
+    start();
+    for (unsigned nsg = 0; nsg < 4; nsg++) {
+        if (nsg > 0) {
+            client_fini(&c);
+            client_init(&c, &w);
+        }
+        uint8_t bhs[PDU_BHS_LEN];
+        char text[1000];
+        struct pdu_login_request p;
+        struct pdu_login_response r;
+        login_request(&c, &p, 0, -1);
+        pdu_login_request_encode(&p, bhs);
+        bhs[1] = (uint8_t)((bhs[1] & ~3u) | nsg); /* the codec writes no NSG without T */
+        client_send(&c, bhs, text, text_make(NAMES "\nSessionType=Normal\nAuthMethod=None", text));
+        pdu_login_response_decode(client_expect(&c, PDU_OP_login_response)->bhs, &r);
+        assert_int_equal(login_status(r), 0);
+        assert_int_equal(r.transit, 0);
+        assert_int_equal(r.csg, 0);
+        assert_int_equal(r.nsg, 0);
+        c.exp_stat_sn = r.stat_sn + 1;
+        r = client_login_step(&c, 0, 1, "");
+        assert_int_equal(login_status(r), 0);
+        assert_int_equal(r.transit, 1);
+        assert_int_equal(r.nsg, 1);
+        r = client_login_step(&c, 1, 3, edk2_keys);
+        assert_int_equal(login_status(r), 0);
+        assert_int_equal(r.transit, 1);
+    }
+    PROVES("R7143-11.12.3-01", "target");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
@@ -158,6 +194,7 @@ int main(void)
         TEST(edk2_gets_all_keys_in_one_response_with_t),
         TEST(edk2_offer_of_chap_7_and_5_is_answered_7),
         TEST(data_out_may_acknowledge_a_status_too_many),
+        TEST(a_next_stage_without_t_is_ignored),
     };
     return cmocka_run_group_tests_name("target_firmware", tests, NULL, NULL);
 }
