@@ -23,6 +23,7 @@ int verbs_run(int argc, char *const *argv);
 extern const struct args_option serve_options[];
 bool serve_run(const struct args *args, struct outcome *o); /* serve.c */
 
+/* verbs_args.c */
 /* Where --state and --control point. */
 struct client_where verbs_where(const struct args *args);
 /* "N=SPEC", "SPEC" (the number is then `next`) or a bare number (with `size` for a file in the state
@@ -34,6 +35,32 @@ json_t *verbs_lun(const char *text, uint64_t next, uint64_t size, struct outcome
 #define SECRET_TEXT_MAX 1024u
 bool verbs_secret(const struct args *args, const char *name, const char *file_name, char *buf,
                   const char **out, struct outcome *o);
+
+/* verbs_calls.c: what the rows of the table run. False without a complaint in *o: out of memory. */
+bool verb_create(const struct args *args, struct outcome *o);
+bool verb_list(const struct args *args, struct outcome *o);
+bool verb_show(const struct args *args, struct outcome *o);
+bool verb_delete(const struct args *args, struct outcome *o);
+bool verb_lun_add(const struct args *args, struct outcome *o);
+bool verb_lun_remove(const struct args *args, struct outcome *o);
+bool verb_lun_resize(const struct args *args, struct outcome *o);
+bool verb_portal_add(const struct args *args, struct outcome *o);
+bool verb_portal_remove(const struct args *args, struct outcome *o);
+bool verb_portal_list(const struct args *args, struct outcome *o);
+bool verb_user_set(const struct args *args, struct outcome *o);
+bool verb_user_remove(const struct args *args, struct outcome *o);
+bool verb_acl_add(const struct args *args, struct outcome *o);
+bool verb_acl_remove(const struct args *args, struct outcome *o);
+bool verb_set(const struct args *args, struct outcome *o);
+bool verb_redirect_set(const struct args *args, struct outcome *o);
+bool verb_redirect_clear(const struct args *args, struct outcome *o);
+bool verb_initiator_set(const struct args *args, struct outcome *o);
+bool verb_initiator_remove(const struct args *args, struct outcome *o);
+bool verb_initiator_list(const struct args *args, struct outcome *o);
+bool verb_session_list(const struct args *args, struct outcome *o);
+bool verb_session_drop(const struct args *args, struct outcome *o);
+bool verb_session_notify(const struct args *args, struct outcome *o);
+bool verb_status(const struct args *args, struct outcome *o);
 
 /* show.c: answers for people */
 void show_list(const json_t *answer, FILE *out);
