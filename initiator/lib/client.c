@@ -207,7 +207,7 @@ void client_session_over(struct lnt_client *c)
     c->session_closed = c->session_was_up = c->logged_out = c->abandoned = false;
     c->progress = c->lost = c->has_time2wait = false;
     c->broken_err = 0;
-    c->bare_since_ns = c->not_before_ns = c->starved_ns = 0;
+    c->bare_since_ns = c->not_before_ns = c->starved_ns = c->linger_ns = 0;
     c->abort_sent_ns = 0;
     c->late_step = 0;
     /* Each new session begins with a unit attention: those of one cut after the other must not add up. */

@@ -11,16 +11,18 @@
 
 #include "initiator/lib/lunette.h"
 
-#define LNT_ADDRESSES_MAX     8
-#define LNT_ERROR_MAX         512u
-#define LNT_HOST_MAX          IO_RESOLVE_TEXT_MAX
-#define LNT_POOL_LIMIT        (256ull << 20) /* bytes of chunks of one client */
-#define LNT_BACKOFF_MIN_NS    50000000ull
-#define LNT_BACKOFF_MAX_NS    2000000000ull
-#define LNT_BUSY_DELAY_NS     20000000ull /* before a command that met BUSY or TASK SET FULL goes again */
-#define LNT_STARVED_NS        5000000ull /* before a receive that found no memory is tried again, at the latest */
-#define LNT_ABORT_WAIT_NS     5000000000ull  /* for the answer to a task management function */
-#define LNT_PROVEN_NS         10000000000ull /* a session that lasted so long was a good one */
+#define LNT_ADDRESSES_MAX  8
+#define LNT_ERROR_MAX      512u
+#define LNT_HOST_MAX       IO_RESOLVE_TEXT_MAX
+#define LNT_POOL_LIMIT     (256ull << 20) /* bytes of chunks of one client */
+#define LNT_BACKOFF_MIN_NS 50000000ull
+#define LNT_BACKOFF_MAX_NS 2000000000ull
+#define LNT_BUSY_DELAY_NS  20000000ull /* before a command that met BUSY or TASK SET FULL goes again */
+#define LNT_STARVED_NS     5000000ull /* before a receive that found no memory is tried again, at the latest */
+#define LNT_ABORT_WAIT_NS  5000000000ull  /* for the answer to a task management function */
+#define LNT_PROVEN_NS      10000000000ull /* a session that lasted so long was a good one */
+#define LNT_LINGER_NS                                                                                        \
+    1000000000ull /* for the target to close the connections of a session that has logged out */
 #define LNT_STEADY_NS         1000000000ull  /* a connection that lasted so long may come back at once */
 #define LNT_ANSWER_NS         15000000000ull /* for the answer to a ping or function that somebody waits for */
 #define LNT_ATTEMPTS_MAX      64u            /* retries after unit attentions and busy, not after cuts */
@@ -124,6 +126,7 @@ struct lnt_client {
     struct list_node waiting; /* lnt_command.node: to be (re-)submitted */
     struct list_node active;  /* submitted to the session */
     bool was_up, closing, discovery;
+    uint64_t linger_ns; /* closing: until then the target may close the connections itself; 0: not begun */
     uint32_t first_tries;
     /* of this session */
     bool session_was_up, logged_out, abandoned;

@@ -132,9 +132,25 @@ void connection_settle(struct lnt_connection *conn)
         client_events(c); /* CONN_CLOSED is among them, if nothing else is lent */
 }
 
+/* After the logout of a session with several connections the target closes them. It gets the time for it: one
+ * that goes through its list of them may not live through others that end meanwhile (LIO's kernel:
+ * docs/interop.md). */
+static bool connection_lingers(const struct lnt_connection *conn)
+{
+    struct lnt_client *c = conn->client;
+    if (!c->closing || !c->logged_out || !conn->recv_op.busy)
+        return false;
+    uint32_t several = 0;
+    for (uint32_t i = 0; i < c->options.connections; i++)
+        several += c->connections[i].logged_in;
+    if (!c->linger_ns && several > 1)
+        c->linger_ns = io_now(c->io) + LNT_LINGER_NS;
+    return io_now(c->io) < c->linger_ns;
+}
+
 void connection_break(struct lnt_connection *conn)
 {
-    if (conn->shut || conn->sock == IO_NONE)
+    if (conn->shut || conn->sock == IO_NONE || connection_lingers(conn))
         return;
     conn->shut = true;
     io_shutdown(conn->client->io, conn->sock);

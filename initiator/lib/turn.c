@@ -123,6 +123,8 @@ static uint64_t client_deadline(const struct lnt_client *c)
     if (c->state == LNT_WAITING)
         deadline = c->next_try_ns;
     deadline = earlier(deadline, redirect_deadline(c));
+    if (c->linger_ns)
+        deadline = earlier(deadline, c->linger_ns);
     if (c->session && (c->state == LNT_LOGIN || c->state == LNT_UP)) {
         deadline = earlier(deadline, ini_deadline(c->session));
         if (c->starved_ns)
@@ -172,6 +174,8 @@ static void client_timer(struct io_timer *timer)
         client_tick_connects(c, now);
     if (c->session && (c->state == LNT_LOGIN || c->state == LNT_UP))
         client_tick_session(c, now);
+    if (c->linger_ns && now >= c->linger_ns)
+        client_post_flush(c); /* its sweep breaks them */
     client_arm_timer(c);
 }
 

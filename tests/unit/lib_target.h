@@ -103,6 +103,7 @@ struct fake {
     int cut_at_command;  /* the connection ends when this one arrives (counted from 1; 0: never) */
     int cut_every;       /* and again after so many more; 0: not again */
     bool announce_drops; /* cuts are announced: AsyncEvent 2, come back after three seconds */
+    bool closes_others;  /* at a session's logout, at once */
     const char *targets; /* answer to SendTargets, with its NULs */
     uint32_t targets_len;
 };
@@ -471,6 +472,9 @@ static inline void fake_pdu(struct fake_conn *c, const uint8_t *bhs, const uint8
         f->logouts++;
         f->logout_reasons[(bhs[1] & 0x7f) < 3 ? bhs[1] & 0x7f : 3]++;
         fake_cmd_sn(f, be32_get(bhs + 24), bhs[0] & 0x40);
+        for (int i = 0; f->closes_others && i < f->conn_count; i++)
+            if (f->conns[i] != c)
+                fake_conn_end(f->conns[i]);
         if (!f->mute_logout)
             FAKE_ANSWER(c, logout_response, pdu.time2retain = 20, NULL, 0);
         break;

@@ -118,6 +118,32 @@ static void as_many_connections_come_up_as_the_target_grants(void **state)
     PROVES("R7143-4.4.3-04", "initiator"); /* the target refuses any other TSIH */
 }
 
+static uint64_t time_to_close(uint32_t connections, bool target_closes)
+{
+    struct lnt_client *client;
+    struct fake *f = up(&client, connections, 0, four);
+    assert_int_equal(lnt_client_connections(client), connections);
+    f->closes_others = target_closes;
+    uint64_t before = sim_now(f->world);
+    assert_int_equal(lnt_close(client), 0);
+    uint64_t took = sim_now(f->world) - before;
+    assert_int_equal(f->logouts, 1);
+    assert_int_equal(f->logout_reasons[0], 1);
+    lnt_client_free(client);
+    fake_free(f);
+    return took;
+}
+
+/* LIO's kernel does not live through connections that end while it closes the session's others
+ * (docs/interop.md), so the target is given a second to close them. */
+static void the_target_closes_the_connections_of_a_session_that_logged_out(void **state)
+{
+    (void)state;
+    assert_true(time_to_close(1, false) < FAKE_SECOND / 10);
+    assert_in_range(time_to_close(4, false), FAKE_SECOND, FAKE_SECOND * 11 / 10);
+    assert_true(time_to_close(4, true) < FAKE_SECOND / 10);
+}
+
 static void a_refused_connection_does_not_hurt_the_others(void **state)
 {
     (void)state;
@@ -702,6 +728,7 @@ int main(void)
               "test_lib_recovery"); /* cuts are warnings, and many */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_many_connections_come_up_as_the_target_grants),
+        cmocka_unit_test(the_target_closes_the_connections_of_a_session_that_logged_out),
         cmocka_unit_test(a_refused_connection_does_not_hurt_the_others),
         cmocka_unit_test(every_connection_answers_pings),
         cmocka_unit_test(task_management_reaches_the_target),
