@@ -5,10 +5,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "common/io/posix.h"
@@ -96,6 +99,29 @@ static uint32_t file_direct_align(int fd, const struct io_file_info *info)
                                                                               : FILE_DIRECT_ALIGN_DEFAULT;
 }
 
+/* Where the file lies. Only file systems on disks of this machine are known to take a write into the page
+ * cache and be done: one on a network or in a process may wait for its server for ever. */
+static void file_fill_place(int fd, unsigned flags, struct io_file_info *info)
+{
+    struct statfs fs;
+    if (flags & (IO_OPEN_DIRECT | IO_OPEN_DSYNC) || fstatfs(fd, &fs) < 0)
+        return;
+    switch ((unsigned long)fs.f_type) {
+    case TMPFS_MAGIC:
+    case RAMFS_MAGIC:
+        info->memory = true;
+        break;
+    case EXT4_SUPER_MAGIC:
+    case XFS_SUPER_MAGIC:
+    case BTRFS_SUPER_MAGIC:
+    case F2FS_SUPER_MAGIC:
+        info->write_back = true;
+        break;
+    default:
+        break;
+    }
+}
+
 /* Builds everything aside, so that a failure leaves the caller's struct alone. */
 static int file_fill_info(int fd, unsigned flags, const struct stat *st, struct io_file_info *out)
 {
@@ -109,6 +135,7 @@ static int file_fill_info(int fd, unsigned flags, const struct stat *st, struct 
         info.size = flags & IO_OPEN_TRUNCATE ? 0 : (uint64_t)st->st_size;
         info.block_size = (uint32_t)st->st_blksize;
         info.can_discard = (flags & IO_OPEN_WRITE) && file_probe_discard(fd, info.size);
+        file_fill_place(fd, flags, &info);
     }
     if (flags & IO_OPEN_DIRECT)
         info.align = file_direct_align(fd, &info);
@@ -273,6 +300,32 @@ int64_t file_try(const struct io_op *op)
          * tell; repeating the whole is harmless. */
         return (uint64_t)done == io_vec_bytes(op->vec, op->vec_count) ? done : ERR_AGAIN;
     return err_from_errno(errno);
+}
+
+/* How often this thread has waited for something so far. */
+static long file_waits(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
+}
+
+int64_t file_transfer_now(struct io *io, struct io_now *now)
+{
+    (void)io;
+    const struct iovec vec = {now->ptr, now->len};
+    const int fd = (int)now->file;
+    const off_t at = (off_t)now->offset;
+    const long waits = now->watch ? file_waits() : 0;
+    ssize_t done;
+    do {
+        if (now->insist)
+            done = now->write ? pwrite(fd, now->ptr, now->len, at) : pread(fd, now->ptr, now->len, at);
+        else
+            done = now->write ? pwritev2(fd, &vec, 1, at, RWF_NOWAIT) : preadv2(fd, &vec, 1, at, RWF_NOWAIT);
+    } while (done < 0 && errno == EINTR);
+    const int64_t result = done < 0 ? err_from_errno(errno) : done;
+    now->waited = now->watch && file_waits() != waits;
+    return result;
 }
 
 /* Drops `done` bytes from the front of the list; returns the new first place. */

@@ -50,6 +50,23 @@ bool io_kind_parse(const char *text, enum io_kind *out)
     return false;
 }
 
+bool io_poll_parse(const char *text, enum io_poll *out)
+{
+    static const char *const names[] = {"never", "adaptive", "always"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *out = (enum io_poll)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+void io_set_poll(struct io *io, enum io_poll poll)
+{
+    io->poll = poll;
+}
+
 /* The turn */
 
 void io_init(struct io *io, const struct io_backend *ops, const struct env *env)
@@ -301,6 +318,13 @@ void io_zero(struct io *io, struct io_op *op, io_handle file, uint64_t offset, u
     op->offset = offset;
     op->len = len;
     io_submit(io, op, IO_OP_ZERO, file);
+}
+
+int64_t io_transfer_now(struct io *io, struct io_now *now)
+{
+    int64_t done = io->ops->transfer_now(io, now);
+    io->stats.file_ops += done >= 0;
+    return done;
 }
 
 void io_cancel(struct io *io, struct io_op *op)

@@ -86,6 +86,15 @@ void io_free(struct io *io);
 const char *io_name(const struct io *io); /* "uring", "epoll", "sim" */
 bool io_kind_parse(const char *text, enum io_kind *out);
 
+/* What io_run does when there is nothing to do. NEVER polls: it sleeps in the kernel at once. ADAPTIVE looks
+ * again and again for a short time (IO_SPIN_NS) before it sleeps, as long as that has paid lately; ALWAYS
+ * never sleeps. Timers, posts and wakes are served all the same. Before the first io_run; NEVER is the
+ * default. The simulator has nothing to poll: there it means nothing. */
+enum io_poll { IO_POLL_NEVER, IO_POLL_ADAPTIVE, IO_POLL_ALWAYS };
+#define IO_SPIN_NS 50000u
+void io_set_poll(struct io *io, enum io_poll poll);
+bool io_poll_parse(const char *text, enum io_poll *out); /* never, adaptive, always */
+
 uint64_t io_now(struct io *io); /* monotonic ns; cached once per io_run turn is fine */
 
 /* Runs one turn: submits, waits until something completes, a post arrives, a timer is due or `until_ns` is
@@ -145,6 +154,8 @@ struct io_file_info {
     bool can_discard;    /* holes can be punched (probed on the file) */
     uint32_t align;      /* for DIRECT: bytes; 1 otherwise */
     uint32_t block_size; /* logical block of a device, st_blksize of a file */
+    bool memory;     /* the file lies in memory: a transfer waits for no disk (else see io_transfer_now) */
+    bool write_back; /* a write of whole blocks ends in a cache and only seldom waits */
 };
 /* ERR_INVALID for anything but a regular file or block device. `info` may be NULL. */
 int io_file_open(struct io *io, const char *path, unsigned flags, io_handle *out, struct io_file_info *info);
@@ -165,6 +176,22 @@ void io_discard(struct io *io, struct io_op *op, io_handle file, uint64_t offset
 /* The same, but the range stays allocated. ERR_UNSUPPORTED: write zeros yourself. */
 void io_zero(struct io *io, struct io_op *op, io_handle file, uint64_t offset, uint64_t len);
 
+/* A transfer at once, between two turns or inside one, without an operation: for what lies in the page cache.
+ * The kernel is asked not to wait; with `insist` it is not asked, for files that tell (memory, write_back)
+ * that waiting is not to be expected. Bytes moved, possibly fewer than asked for; ERR_AGAIN: it would have to
+ * wait; ERR_UNSUPPORTED: this file or kernel cannot promise not to wait, in this direction; or another error.
+ * After an error and after fewer bytes some of the data may have been written. */
+struct io_now {
+    io_handle file;
+    void *ptr;
+    size_t len;
+    uint64_t offset; /* bytes */
+    bool write, insist;
+    bool watch;  /* find out whether it waited; costs as much again as a small transfer's system call */
+    bool waited; /* result, with watch: the thread gave its core up meanwhile, it was not only kept from it */
+};
+int64_t io_transfer_now(struct io *io, struct io_now *now);
+
 void io_timer_arm(struct io *io, struct io_timer *timer, uint64_t deadline_ns); /* re-arms when armed */
 void io_timer_cancel(struct io *io, struct io_timer *timer); /* synchronous: never fires after */
 
@@ -174,6 +201,7 @@ struct io_stats {
     uint64_t send_ops, send_bytes;
     uint64_t file_ops;
     uint64_t turns;
+    uint64_t sleeps; /* waits that may have slept in the kernel */
 };
 void io_get_stats(const struct io *io, struct io_stats *out);
 

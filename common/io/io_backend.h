@@ -33,6 +33,7 @@ struct io_backend {
     int (*file_rename)(struct io *io, const char *from, const char *to);
     int (*file_remove)(struct io *io, const char *path);
     int (*dir_sync)(struct io *io, const char *path);
+    int64_t (*transfer_now)(struct io *io, struct io_now *now);
 };
 
 /* The head of every backend's own struct. */
@@ -40,6 +41,7 @@ struct io {
     const struct io_backend *ops;
     const struct env *env; /* borrowed for the io's life */
     struct io_stats stats;
+    enum io_poll poll;
     void (*hook)(void *arg);
     void *hook_arg;
     uint64_t now_ns;           /* the turn's clock */

@@ -288,6 +288,7 @@ static const struct io_backend sim_backend = {
     .file_rename = sim_disk_rename,
     .file_remove = sim_disk_remove,
     .dir_sync = sim_disk_dir_sync,
+    .transfer_now = sim_disk_transfer_now,
 };
 
 /* Numbers are never used again, so a trace names each io for ever. */

@@ -27,6 +27,8 @@ struct sim_options {        /* probabilities in 1/1000 per opportunity; 0 is nev
     uint32_t disk_error; /* a file operation fails with ERR_IO */
     uint32_t disk_full;  /* a write fails with ERR_NOSPACE */
     uint32_t disk_short; /* a transfer moves fewer bytes than asked */
+    uint32_t disk_now;   /* a transfer that must not wait (io_transfer_now) finds what it needs; odd: writes
+                            have to   insist, as on file systems that make no promise */
     bool disk_cache;     /* writes are volatile until a flush that was submitted after them has completed */
     /* time and messages */
     uint64_t post_delay_ns; /* largest delay of a cross-reactor post */
@@ -106,6 +108,7 @@ enum sim_fault {
     SIM_FAULT_DISK_FULL,
     SIM_FAULT_DISK_SHORT,
     SIM_FAULT_DISK_SLOW,
+    SIM_FAULT_DISK_NOW,       /* no fault: a transfer that must not wait was done */
     SIM_FAULT_DISK_REORDERED, /* an operation completed before one that was submitted earlier */
     SIM_FAULT_POWER_CUT,
     SIM_FAULT_LOST_WRITE, /* a sector went back to an older version at a power cut */

@@ -145,6 +145,34 @@ void sim_disk_try(struct sim_world *world, struct io_op *op)
     sim_deliver(op, result);
 }
 
+/* What is not in this cache is not there for now; an attempt that fails may have written some of its data. */
+int64_t sim_disk_transfer_now(struct io *io, struct io_now *now)
+{
+    struct sim_world *world = sim_world_of(io);
+    struct sim_open *open = sim_handle_get(world, now->file, SIM_FILE);
+    const uint32_t chance = world->options.disk_now;
+    if (now->write && !now->insist && chance % 2)
+        return ERR_UNSUPPORTED;
+    if (!sim_happens(world, chance, SIM_FAULT_DISK_NOW))
+        return ERR_AGAIN;
+    now->waited = false;
+    struct io_vec vec = {now->ptr, now->len};
+    const struct io_op op = {.type = now->write ? IO_OP_PWRITE : IO_OP_PREAD,
+                             .handle = now->file,
+                             .vec = &vec,
+                             .vec_count = 1,
+                             .offset = now->offset};
+    int err = disk_strikes(world, &op);
+    if (err) {
+        disk_apply_some(world, open, &op);
+        return err;
+    }
+    uint64_t most = now->len;
+    if (most > SIM_SECTOR_LEN && sim_happens(world, world->options.disk_short, SIM_FAULT_DISK_SHORT))
+        most = some_bytes(world, &op, most - 1);
+    return disk_apply(world, open, &op, most);
+}
+
 void sim_disk_abandon(struct sim_world *world, struct io_op *op)
 {
     struct sim_open *open = sim_handle_get(world, op->handle, SIM_FILE);
@@ -269,7 +297,8 @@ int sim_disk_open(struct io *io, const char *path, unsigned flags, io_handle *ou
         *info = (struct io_file_info){.size = file->size,
                                       .can_discard = (flags & IO_OPEN_WRITE) != 0,
                                       .align = flags & IO_OPEN_DIRECT ? SIM_DIRECT_ALIGN : 1,
-                                      .block_size = SIM_PAGE_LEN};
+                                      .block_size = SIM_PAGE_LEN,
+                                      .write_back = !(flags & (IO_OPEN_DIRECT | IO_OPEN_DSYNC))};
     return 0;
 }
 

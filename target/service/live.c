@@ -45,6 +45,8 @@ bool live_new(const struct env *env, const struct live_options *options, struct 
             return outcome_fail(o, "cannot start input and output%s: %s",
                                 options->io == IO_KIND_URING ? " with io_uring" : "", err_text(err));
         }
+        if (i < options->reactors)
+            io_set_poll(live->ios[i], options->poll);
     }
     *out = live;
     return true;

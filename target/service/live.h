@@ -14,6 +14,7 @@ struct live;
 struct live_options {
     uint32_t reactors;
     enum io_kind io;
+    enum io_poll poll;       /* the reactors'; the management thread always sleeps */
     uint64_t memory;         /* bytes: all pools together */
     struct tap *const *taps; /* one for each reactor, or NULL; borrowed for the life of `live` */
 };

@@ -213,6 +213,7 @@ static json_t *stats_json(const struct host_stats *s)
         {"send_bytes", s->io.send_bytes},
         {"file_ops", s->io.file_ops},
         {"turns", s->io.turns},
+        {"sleeps", s->io.sleeps},
         {"store_requests", s->store_requests},
         {"pdus_in", s->engine.pdus_in},
         {"pdus_out", s->engine.pdus_out},

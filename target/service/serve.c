@@ -46,6 +46,8 @@ const struct args_option serve_options[] = {
     {"--control", "PATH", "control socket (default DIR/control.sock; none without a state directory)"},
     {"--reactors", "N", "threads that serve connections (default: one for each processor)"},
     {"--io", "uring|epoll|auto", "how to talk to the kernel (default auto)"},
+    {"--poll", "never|adaptive|always",
+     "when idle: sleep, look on for 50 us first, or never sleep and take the processor (default never)"},
     {"--memory", "SIZE", "most memory for data buffers"},
     TUNING_OPTIONS,
     WATCH_OPTIONS,
@@ -107,11 +109,14 @@ static bool parse_options(const struct args *args, struct service *s, struct out
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     uint64_t reactors = cpus < 1 ? 1 : cpus > (long)SCSI_REACTORS_MAX ? SCSI_REACTORS_MAX : (uint64_t)cpus;
-    const char *io = args_value(args, "--io");
+    const char *io = args_value(args, "--io"), *poll = args_value(args, "--poll");
     s->options.memory = default_memory();
     s->options.io = IO_KIND_AUTO;
     if (io && !io_kind_parse(io, &s->options.io))
         return outcome_refuse(o, "--io is uring, epoll or auto, not \"%s\"", io);
+    s->options.poll = IO_POLL_NEVER;
+    if (poll && !io_poll_parse(poll, &s->options.poll))
+        return outcome_refuse(o, "--poll is never, adaptive or always, not \"%s\"", poll);
     if (!args_number(args, "--reactors", 1, SCSI_REACTORS_MAX, &reactors, o) ||
         !args_size(args, "--memory", &s->options.memory, o) || !tuning_parse(args, &s->tuning, o))
         return false;

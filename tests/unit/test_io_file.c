@@ -352,6 +352,63 @@ static void an_open_file_can_be_used_on_another_io(void **state)
     io_free(other.io);
 }
 
+static int64_t now_at(struct rig *rig, io_handle file, void *bytes, size_t len, uint64_t offset, bool write,
+                      bool insist)
+{
+    struct io_now now = {file, bytes, len, offset, write, insist, false, false};
+    return io_transfer_now(rig->io, &now);
+}
+
+static void what_is_cached_is_there_at_once(void **state)
+{
+    RIG(state);
+    struct io_file_info info;
+    io_handle file = open_file(rig, fresh_path(), NEW_FILE, &info);
+    uint8_t out[8192], in[8192];
+    fill_pattern(out, sizeof(out), 5);
+    assert_int_equal(write_at(rig, file, out, sizeof(out), 0), sizeof(out));
+    if (rig->kind == RIG_SIM)
+        sim_world_set_options(rig->world, &(struct sim_options){.disk_now = 1000});
+    int64_t got = now_at(rig, file, in, sizeof(in), 0, false, info.memory);
+    assert_true(got == (int64_t)sizeof(in) || got == ERR_UNSUPPORTED);
+    struct io_stats stats;
+    io_get_stats(rig->io, &stats);
+    assert_int_equal(stats.file_ops, 1 + (got > 0)); /* only what was done counts */
+    if (got > 0) {
+        assert_memory_equal(in, out, sizeof(in));
+        assert_int_equal(now_at(rig, file, in, 8192, 4096, false, info.memory), 4096); /* the file's end */
+    }
+    got = now_at(rig, file, out + 1, 4096, 4096, true, info.memory || info.write_back);
+    if (info.memory || info.write_back)
+        assert_int_equal(got, 4096);
+    if (got == 4096) {
+        assert_int_equal(read_at(rig, file, in, 4096, 4096), 4096);
+        assert_memory_equal(in, out + 1, 4096);
+    }
+    io_file_close(rig->io, file);
+}
+
+static void files_say_whether_they_lie_in_memory(void **state)
+{
+    RIG(state);
+    static const char path[] = "/dev/shm/lunette-io-file";
+    struct io_file_info info;
+    io_handle file;
+    if (io_file_open(rig->io, path, NEW_FILE, &file, &info) != 0)
+        skip(); /* no tmpfs there */
+    unlink(path);
+    assert_true(info.memory && !info.write_back);
+    char bytes[100] = "bytes";
+    assert_int_equal(now_at(rig, file, bytes, sizeof(bytes), 0, true, true), sizeof(bytes));
+    assert_int_equal(now_at(rig, file, bytes, sizeof(bytes), 0, false, true), sizeof(bytes));
+    io_file_close(rig->io, file);
+    /* What has to be on the medium when a write ends waits for it. */
+    assert_int_equal(io_file_open(rig->io, path, NEW_FILE | IO_OPEN_DSYNC, &file, &info), 0);
+    unlink(path);
+    assert_false(info.memory || info.write_back);
+    io_file_close(rig->io, file);
+}
+
 int main(void)
 {
     snprintf(folder, sizeof(folder), "/tmp/lunette-io-XXXXXX");
@@ -373,6 +430,8 @@ int main(void)
         RIG_TEST(many_operations_at_once_all_complete_once),
         RIG_TEST(cancelled_file_operations_still_complete),
         RIG_TEST(an_open_file_can_be_used_on_another_io),
+        RIG_TEST(what_is_cached_is_there_at_once),
+        RIG_TEST_REAL(files_say_whether_they_lie_in_memory),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     char command[128];

@@ -404,6 +404,52 @@ static void transfers_are_short_at_a_sector_and_disks_fill(void **state)
     sim_world_free(sim);
 }
 
+/* Attempts find nothing, or fail, as often as asked; a flush that was there before does not cover them. */
+static void attempts_succeed_as_often_as_asked(void **state)
+{
+    (void)state;
+    struct sim_world *sim;
+    struct io *io;
+    io_handle file;
+    uint8_t bytes[4096] = {0};
+    struct sim_options options = {.disk_cache = true};
+    assert_int_equal(sim_world_new(env_host(), 1, &options, &sim), 0);
+    assert_int_equal(sim_io_new(sim, &io), 0);
+    assert_int_equal(io_file_open(io, "disk", IO_OPEN_WRITE | IO_OPEN_CREATE, &file, NULL), 0);
+    struct io_now now = {.file = file, .ptr = bytes, .len = sizeof bytes, .write = true};
+    assert_int_equal(io_transfer_now(io, &now), ERR_AGAIN);
+    options.disk_now = 501; /* odd */
+    sim_world_set_options(sim, &options);
+    assert_int_equal(io_transfer_now(io, &now), ERR_UNSUPPORTED);
+    now.insist = true;
+    int done = 0, lost = 0;
+    for (int i = 0; i < 400; i++) {
+        struct wait_op flush = wait_op_new();
+        io_flush(io, &flush.op, file); /* too early for what comes now */
+        memset(bytes, i + 1, sizeof bytes);
+        bool written = io_transfer_now(io, &now) == sizeof bytes;
+        done += written;
+        file_do(sim, &flush);
+        sim_disk_crash(sim);
+        struct wait_op read = wait_op_new();
+        struct io_vec vec = {bytes, sizeof bytes};
+        io_pread(io, &read.op, file, &vec, 1, 0);
+        (void)file_do(sim, &read);
+        lost += written && memchr(bytes, i + 1, sizeof bytes) != bytes;
+    }
+    assert_true(done > 150 && done < 250);
+    assert_true(lost > 50);
+    assert_int_equal(sim_fault_count(sim, SIM_FAULT_DISK_NOW), done);
+    now.write = false;
+    options.disk_error = 1000;
+    options.disk_now = 1000;
+    sim_world_set_options(sim, &options);
+    assert_int_equal(io_transfer_now(io, &now), ERR_IO);
+    io_file_close(io, file);
+    io_free(io);
+    sim_world_free(sim);
+}
+
 static int fired;
 
 static void count_fire(struct io_timer *timer)
@@ -452,6 +498,7 @@ int main(void)
         cmocka_unit_test(a_silent_crash_is_not_seen),
         cmocka_unit_test(a_power_cut_loses_sectors_since_the_last_flush_and_no_others),
         cmocka_unit_test(transfers_are_short_at_a_sector_and_disks_fill),
+        cmocka_unit_test(attempts_succeed_as_often_as_asked),
         cmocka_unit_test(the_clock_leaps_over_deadlines),
         cmocka_unit_test(every_fault_has_a_name),
     };
