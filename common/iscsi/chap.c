@@ -41,7 +41,7 @@ size_t chap_hash_len(unsigned alg)
 
 bool chap_algs_has(const struct chap_algs *algs, unsigned alg)
 {
-    for (unsigned i = 0; i < algs->count && i < CHAP_ALGS_MAX; i++)
+    for (unsigned i = 0; i < algs->count; i++)
         if (algs->value[i] == alg)
             return true;
     return false;

@@ -1,14 +1,18 @@
 /* CHAP on the initiator: answers the target's challenge, and challenges back when mutual. */
 #include "common/iscsi/chap.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/iscsi/chap_internal.h"
 
+#define OFFER_MAX (4 * CHAP_ALGS_MAX) /* numbers of three digits, commas, NUL */
+
 void chap_initiator_init(struct chap_initiator *i, const struct env *env,
                          const struct chap_initiator_config *config)
 {
+    assert(config->algs.count <= CHAP_ALGS_MAX);
     *i = (struct chap_initiator){.env = env, .config = *config};
 }
 
@@ -28,11 +32,11 @@ static bool is_mutual(const struct chap_initiator *i)
 static void choose_offer(struct chap_initiator *i)
 {
     const struct chap_algs *wish = &i->config.algs;
-    for (unsigned k = 0; k < wish->count && k < CHAP_ALGS_MAX; k++)
+    for (unsigned k = 0; k < wish->count; k++)
         if (chap_alg_available(i->env, wish->value[k]) && !chap_algs_has(&i->offered, wish->value[k]))
             i->offered.value[i->offered.count++] = wish->value[k];
     bool add = !i->config.omit_md5 && !chap_algs_has(&i->offered, CHAP_MD5);
-    if (add && i->offered.count < CHAP_ALGS_MAX && chap_alg_available(i->env, CHAP_MD5)) /* R7143-12.1.3-10 */
+    if (add && chap_alg_available(i->env, CHAP_MD5)) /* R7143-12.1.3-10 */
         i->offered.value[i->offered.count++] = CHAP_MD5;
 }
 
@@ -44,7 +48,7 @@ enum chap_verdict chap_initiator_start(struct chap_initiator *i, struct text_wri
     if (wrong)
         return fail(i, KEYS_STATUS_AUTH_FAILURE, wrong, "R7143-9.2.1-08");
     choose_offer(i);
-    char list[4 * CHAP_ALGS_MAX] = "";
+    char list[OFFER_MAX] = "";
     for (unsigned k = 0, at = 0; k < i->offered.count; k++)
         at += (unsigned)snprintf(list + at, sizeof list - at, "%s%u", k ? "," : "", i->offered.value[k]);
     if (i->offered.count == 0)

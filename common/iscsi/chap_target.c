@@ -1,6 +1,7 @@
 /* CHAP on the target: challenges the initiator, and answers when the initiator challenges back. */
 #include "common/iscsi/chap.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "common/iscsi/chap_internal.h"
@@ -8,6 +9,7 @@
 void chap_target_init(struct chap_target *t, const struct env *env, const struct chap_lookup *lookup,
                       const struct chap_algs *algs, bool base64)
 {
+    assert(algs->count <= CHAP_ALGS_MAX);
     *t = (struct chap_target){.env = env, .lookup = *lookup, .algs = *algs, .base64 = base64};
 }
 

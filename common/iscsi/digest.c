@@ -59,6 +59,8 @@ uint32_t digest_update_portable(uint32_t crc, const void *data, size_t len)
  * ourselves. */
 uint32_t digest_update(uint32_t crc, const void *data, size_t len)
 {
+    if (len >= DIGEST_LANES_LEN && digest_lanes_available()) /* headers need not ask */
+        return digest_update_lanes(crc, data, len);
     return digest_sse42_available() ? digest_update_sse42(crc, data, len)
                                     : digest_update_portable(crc, data, len);
 }

@@ -1,6 +1,6 @@
-/* CRC32C as iSCSI uses it (RFC 7143 13.1, Appendix A.4): reflected, sent least significant byte first. SSE4.2
- * when the processor has it, otherwise slicing tables; chosen at run time, both tested against the RFC's
- * vectors. */
+/* CRC32C as iSCSI uses it (RFC 7143 13.1, Appendix A.4): reflected, sent least significant byte first. Three
+ * lanes of the SSE4.2 instruction when the processor has it and PCLMULQDQ, one lane without the latter,
+ * otherwise slicing tables; chosen at run time, all tested against the RFC's vectors. */
 #ifndef LUNETTE_ISCSI_DIGEST_H
 #define LUNETTE_ISCSI_DIGEST_H
 
@@ -17,11 +17,14 @@ static inline uint32_t digest_final(uint32_t crc)
 }
 /* The digest of one run of bytes, as a number. */
 uint32_t digest_crc32c(const void *data, size_t len);
-/* The two implementations by name, for tests and benchmarks. digest_update_sse42 must only be called when
- * available. */
+/* The implementations by name, for tests and benchmarks. Those that ask for a processor must only be called
+ * when available. */
 uint32_t digest_update_portable(uint32_t crc, const void *data, size_t len);
 bool digest_sse42_available(void);
 uint32_t digest_update_sse42(uint32_t crc, const void *data, size_t len);
+#define DIGEST_LANES_LEN 192u /* bytes; one lane alone takes what is shorter */
+bool digest_lanes_available(void);
+uint32_t digest_update_lanes(uint32_t crc, const void *data, size_t len);
 
 /* The four bytes on the wire: least significant first. R7143-13.1-06 */
 static inline void digest_put(uint8_t *wire, uint32_t crc)

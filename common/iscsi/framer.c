@@ -7,12 +7,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "common/base/min.h"
 #include "common/iscsi/digest.h"
-
-static uint32_t framer_min(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
 
 void framer_init(struct framer *f, struct pool *pool, uint32_t max_data)
 {
@@ -53,15 +49,11 @@ void framer_fini(struct framer *f)
     slice_release(&f->input);
 }
 
-/* Not even the length of a header has been settled under the old digest settings. */
-static bool framer_between_pdus(const struct framer *f)
-{
-    return f->pdu_told || (f->stage == FRAMER_AT_HEADER && f->header_have < PDU_BHS_LEN);
-}
-
 void framer_set_digests(struct framer *f, bool header, bool data)
 {
-    assert(framer_between_pdus(f) || f->stage == FRAMER_BROKEN);
+    /* Not even the length of a header has been settled under the old settings. */
+    assert(f->pdu_told || (f->stage == FRAMER_AT_HEADER && f->header_have < PDU_BHS_LEN) ||
+           f->stage == FRAMER_BROKEN);
     f->header_digest = header;
     f->data_digest = data;
 }
@@ -136,7 +128,7 @@ static enum framer_result framer_take_header(struct framer *f)
     while (header && f->header_have < f->header_need) {
         /* The basic header first: it tells how much there is. */
         uint32_t end = f->header_have < PDU_BHS_LEN ? PDU_BHS_LEN : f->header_need;
-        uint32_t n = framer_min(end - f->header_have, f->input.len);
+        uint32_t n = min_u32(end - f->header_have, f->input.len);
         if (n == 0)
             return FRAMER_NEED_MORE;
         memcpy(header + f->header_have, f->input.ptr, n);
@@ -187,7 +179,7 @@ static void framer_fill_from_input(struct framer *f)
     uint32_t data_len = f->pdu.data_len, total = framer_data_total(f);
     while (f->data_have < total && f->input.len) {
         bool in_data = f->data_have < data_len;
-        uint32_t n = framer_min(f->input.len, (in_data ? data_len : total) - f->data_have);
+        uint32_t n = min_u32(f->input.len, (in_data ? data_len : total) - f->data_have);
         if (!in_data)
             memcpy(f->trailer + (f->data_have - data_len), f->input.ptr, n);
         else if (!f->skipping)
@@ -266,7 +258,7 @@ void framer_unplace(struct framer *f)
      */
     f->crc = DIGEST_INIT;
     if (f->data_digest)
-        f->crc = digest_update(f->crc, f->dest, framer_min(f->data_have, f->pdu.data_len));
+        f->crc = digest_update(f->crc, f->dest, min_u32(f->data_have, f->pdu.data_len));
     f->dest = NULL;
     f->skipping = true;
     framer_drop_spare(f); /* what is skipped comes in chunks of the host's */
@@ -321,7 +313,7 @@ uint32_t framer_room(struct framer *f, struct io_vec *places)
 
 void framer_filled(struct framer *f, uint32_t len)
 {
-    uint32_t total = framer_data_total(f), n = framer_min(len, total - f->data_have);
+    uint32_t total = framer_data_total(f), n = min_u32(len, total - f->data_have);
     f->data_have += n;
     len -= n;
     if (len) {

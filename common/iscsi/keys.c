@@ -212,7 +212,7 @@ static enum keys_verdict receive_name(struct key_negotiation *neg, enum key_id i
     return KEYS_OK;
 }
 
-/* Aliases are for people to read (R7143-13.6-02): a wrong encoding is no reason to refuse anybody. */
+/* Aliases are for people to read: a wrong encoding is no reason to refuse anybody. */
 static void store_alias(char *to, struct text_range value)
 {
     bool utf8 = text_is_utf8(value);

@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "common/base/min.h"
+
 /* ---- every list covers exactly 48 bytes ----
  * The sum is proved when compiling; that no bit is counted twice, by the unit test (a preprocessor cannot).
  */
@@ -160,11 +162,10 @@ struct pdu_text { /* a buffer being filled; what does not fit is cut off */
     size_t len, at; /* bytes; at < len */
 };
 
-/* What snprintf returned: how much it would have liked to write. */
+/* What snprintf returned: how much it would have liked to write. An error (negative) fills the buffer too. */
 static void pdu_text_grow(struct pdu_text *t, int wanted)
 {
-    if (wanted > 0)
-        t->at = (size_t)wanted < t->len - t->at ? t->at + (size_t)wanted : t->len - 1;
+    t->at += min_u64((size_t)wanted, t->len - 1 - t->at);
 }
 
 static void pdu_dump_bytes(struct pdu_text *t, const struct pdu_field *field, const uint8_t *bhs)

@@ -431,7 +431,7 @@ static enum text_binary decode_base64(struct text_range digits, uint8_t *out, si
     if ((pad == 1 && (last & 3)) || (pad == 2 && (last & 15)))
         return TEXT_BINARY_MALFORMED;
     size_t at = 0;
-    for (size_t i = 0; i < digits.len; i += 4) {
+    for (size_t i = 0; at < len; i += 4) {
         uint32_t v = 0;
         for (size_t k = 0; k < 4; k++) {
             int d = base64_digit(digits.ptr[i + k]);

@@ -8,6 +8,7 @@
 
 #include "common/base/env.h"
 #include "common/base/err.h"
+#include "common/base/min.h"
 #include "common/iscsi/digest.h"
 
 void tx_pool_init(struct tx_pool *pool, const struct env *env)
@@ -139,7 +140,7 @@ struct tx_list {
 /* Adds what is left of one part (its first *skip bytes have gone), as long as there is room. */
 static void tx_place(struct tx_list *list, uint8_t *ptr, uint32_t len, uint32_t *skip)
 {
-    uint32_t gone = *skip < len ? *skip : len;
+    uint32_t gone = min_u32(*skip, len);
     *skip -= gone;
     if (gone < len && list->count < list->max)
         list->places[list->count++] = (struct io_vec){ptr + gone, len - gone};

@@ -1,7 +1,7 @@
 /* Goal: digests are the CRC32C of RFC 7143, whatever implementation computes them and however the bytes are
- * fed. Method: the vectors of RFC 7143 A.4; both implementations against a bitwise one written here, for all
- * lengths 0..300 at all alignments within a cache line's worth of offsets; every split of one buffer in two
- * parts. */
+ * fed. Method: the vectors of RFC 7143 A.4; every implementation against a bitwise one written here, for all
+ * lengths 0..300 at all alignments within a cache line's worth of offsets, and for lengths around the sizes
+ * where large data is cut into lanes and blocks; every split of one buffer in two parts. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +14,7 @@
 #include "tests/unit/proves.h"
 
 #define LEN_MAX   300u
+#define LARGE_MAX (30u << 10) /* some blocks of three lanes and a rest */
 #define ALIGN_MAX 16u
 
 typedef uint32_t update_fn(uint32_t crc, const void *data, size_t len);
@@ -53,13 +54,16 @@ static void fill(uint8_t *buf, size_t len)
 }
 
 /* The ones this machine can run. */
-static size_t implementations(update_fn *out[3])
+#define UPDATES_MAX 4u
+static size_t implementations(update_fn *out[UPDATES_MAX])
 {
     size_t n = 0;
     out[n++] = digest_update;
     out[n++] = digest_update_portable;
     if (digest_sse42_available())
         out[n++] = digest_update_sse42;
+    if (digest_lanes_available())
+        out[n++] = digest_update_lanes;
     return n;
 }
 
@@ -75,7 +79,7 @@ static const struct vector {
 
 static void check_vector(const struct vector *v)
 {
-    update_fn *updates[3];
+    update_fn *updates[UPDATES_MAX];
     size_t n = implementations(updates);
     for (size_t i = 0; i < n; i++) {
         uint8_t wire[4];
@@ -113,7 +117,7 @@ static void all_implementations_agree_at_all_lengths_and_alignments(void **state
 {
     (void)state;
     uint8_t buf[LEN_MAX + ALIGN_MAX];
-    update_fn *updates[3];
+    update_fn *updates[UPDATES_MAX];
     size_t n = implementations(updates);
     fill(buf, sizeof buf);
     for (size_t at = 0; at < ALIGN_MAX; at++) {
@@ -125,11 +129,48 @@ static void all_implementations_agree_at_all_lengths_and_alignments(void **state
     }
 }
 
+/* The reference goes on from the last length, so that all lengths together cost one pass over the data. */
+static void large_data_agrees_at_all_lengths_up_to_several_blocks(void **state)
+{
+    (void)state;
+    static uint8_t buf[LARGE_MAX + ALIGN_MAX];
+    update_fn *updates[UPDATES_MAX];
+    size_t n = implementations(updates);
+    fill(buf, sizeof buf);
+    for (size_t at = 0; at < ALIGN_MAX; at += 5) {
+        uint32_t reg = 0xffffffffu;
+        for (size_t len = 0; len < LARGE_MAX; len++) {
+            uint32_t want = reflect(~reg, 32);
+            /* Every length near a whole number of words in three lanes, and a few others. */
+            bool wanted = len % 24 < 2 || len % 24 == 23 || len % 61 == 0;
+            for (size_t i = 0; wanted && i < n; i++)
+                if (updates[i] != digest_update_portable || len % 61 == 0)
+                    assert_int_equal(digest_final(updates[i](DIGEST_INIT, buf + at, len)), want);
+            reg = reference_register(reg, buf + at + len, 1);
+        }
+    }
+}
+
+/* The register that a lane starts with is carried over the lanes behind it, whatever it is. */
+static void any_start_value_is_carried_through_the_lanes(void **state)
+{
+    (void)state;
+    static uint8_t buf[4096];
+    update_fn *updates[UPDATES_MAX];
+    size_t n = implementations(updates);
+    fill(buf, sizeof buf);
+    for (unsigned bit = 0; bit < 32; bit++)
+        for (size_t i = 0; i < n; i++)
+            for (size_t len = 190; len <= sizeof buf; len += 1302)
+                assert_int_equal(updates[i](1u << bit, buf, len),
+                                 digest_update_portable(1u << bit, buf, len));
+}
+
 static void parts_give_the_digest_of_the_whole(void **state)
 {
     (void)state;
     uint8_t buf[LEN_MAX];
-    update_fn *updates[3];
+    update_fn *updates[UPDATES_MAX];
     size_t n = implementations(updates);
     fill(buf, sizeof buf);
     uint32_t want = reference(buf, LEN_MAX);
@@ -179,6 +220,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(digests_are_those_of_the_rfc),
         cmocka_unit_test(all_implementations_agree_at_all_lengths_and_alignments),
+        cmocka_unit_test(large_data_agrees_at_all_lengths_up_to_several_blocks),
+        cmocka_unit_test(any_start_value_is_carried_through_the_lanes),
         cmocka_unit_test(parts_give_the_digest_of_the_whole),
         cmocka_unit_test(data_with_its_digest_leaves_the_residue),
         cmocka_unit_test(every_single_bit_error_changes_the_digest),
