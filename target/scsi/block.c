@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "common/base/bytes.h"
+#include "common/base/min.h"
 #include "common/base/mutant.h"
 #include "target/scsi/private.h"
 
@@ -24,7 +25,7 @@ void cmd_read(struct scsi_reactor *r, struct scsi_task *task)
         return;
     task->in_len = task->blocks * block;
     /* Blocks that the initiator has no room for are not read at all. */
-    uint64_t need = task->in_len < task->expected_in ? task->in_len : task->expected_in;
+    uint64_t need = min_u64(task->in_len, task->expected_in);
     need += (block - need % block) % block;
     read_begin(r, task, need);
 }
@@ -60,7 +61,7 @@ void cmd_xdwriteread(struct scsi_reactor *r, struct scsi_task *task)
         return;
     /* Only blocks that come can be XORed. */
     uint32_t block = task_block_size(task);
-    uint64_t wanted = task->blocks * block, come = wanted < task->expected_out ? wanted : task->expected_out;
+    uint64_t come = min_u64(task->blocks * block, task->expected_out);
     task->in_len = come - come % block;
     take_blocks(r, task);
 }
@@ -128,8 +129,8 @@ static void same_next(struct scsi_reactor *r, struct scsi_task *task)
     uint64_t left = total - task->work[0];
     req->vec_count = 0;
     task->work[1] = 0;
-    while (left > 0 && req->vec_count < STORE_REQ_VECS) {
-        uint32_t part = left < task->param.len ? (uint32_t)left : task->param.len;
+    while (left && req->vec_count < STORE_REQ_VECS) {
+        uint32_t part = (uint32_t)min_u64(left, task->param.len);
         req->vec[req->vec_count++] = (struct io_vec){task->param.ptr, part};
         task->work[1] += part;
         left -= part;
@@ -143,7 +144,7 @@ static void same_pattern(struct scsi_reactor *r, struct scsi_task *task)
 {
     uint32_t block = task_block_size(task);
     uint64_t total = task->blocks * block;
-    uint32_t len = total < PATTERN_LEN ? (uint32_t)total : PATTERN_LEN;
+    uint32_t len = (uint32_t)min_u64(total, PATTERN_LEN);
     struct chunk *chunk = pool_get(r->pool, len);
     if (!chunk) {
         task_wait(r, task, same_pattern);
@@ -254,7 +255,7 @@ void unmap_data(struct scsi_reactor *r, struct scsi_task *task)
         return;
     }
     uint32_t room = task->param.len - UNMAP_HEADER, told = be16_get(p + 2);
-    uint32_t bytes = told < room ? told : room;
+    uint32_t bytes = min_u32(told, room);
     bytes -= bytes % UNMAP_DESCRIPTOR; /* an incomplete last descriptor is ignored */
     if (bytes / UNMAP_DESCRIPTOR > LIMIT_UNMAP_DESCRIPTORS) {
         task_bad_param(r, task, 2, -1);

@@ -60,7 +60,6 @@ static struct scsi_change *change_new(struct scsi_reactor *r, struct scsi_lu *lu
     c->lu = lu;
     c->ua = UA_COUNT;
     c->origin = r->index;
-    list_init(&c->msg.node);
     c->msg.lu = lu;
     c->msg.what = c;
     atomic_fetch_add(&lu->changes, 1);
@@ -128,7 +127,6 @@ static void change_home(struct scsi_reactor *r, struct scsi_change *c)
     uint32_t count = lu->reactor_count;
     for (uint32_t i = 0; i < count; i++) {
         struct scsi_msg *msg = &c->parts[i].msg;
-        list_init(&msg->node);
         msg->lu = lu;
         msg->what = c;
         if (i != r->index)

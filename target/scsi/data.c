@@ -2,21 +2,21 @@
  * door through which all data-out comes is here too. */
 #include <string.h>
 
+#include "common/base/min.h"
 #include "target/scsi/private.h"
 
 /* Parameter lists may be cut anywhere; blocks only between blocks. */
 uint32_t scsi_out_align(const struct scsi_task *task)
 {
     /* Once it is over its ITL may be gone; what still comes is dropped. */
-    return task->state == TASK_RUNNING && task->def && task->def->flags & CMD_BLOCKS && task->itl->view &&
-                   !task->param.ptr
+    return task->state == TASK_RUNNING && task->def->flags & CMD_BLOCKS && !task->param.ptr
                ? task_block_size(task)
                : 1;
 }
 
 uint64_t task_out_limit(const struct scsi_task *task)
 {
-    return task->out_len < task->expected_out ? task->out_len : task->expected_out;
+    return min_u64(task->out_len, task->expected_out);
 }
 
 /* ---- data that is no block data ---- */
@@ -25,8 +25,8 @@ bool task_reply(struct scsi_reactor *r, struct scsi_task *task, const uint8_t *d
                 uint64_t alloc)
 {
     /* R7143-11.4.5.3-01: what ALLOCATION LENGTH cuts is no overflow. */
-    uint64_t total = len < alloc ? len : alloc;
-    uint32_t send = (uint32_t)(total < task->expected_in ? total : task->expected_in);
+    uint64_t total = min_u64(len, alloc);
+    uint32_t send = (uint32_t)min_u64(total, task->expected_in);
     task->in_len = total;
     if (send) {
         struct scsi_span *span = scsi_span_new(r, send);
@@ -79,12 +79,9 @@ static void collected(struct scsi_reactor *r, struct scsi_task *task)
 /* Spans come in any order; what lies beyond the list is ignored. */
 static void param_arrived(struct scsi_reactor *r, struct scsi_task *task, struct scsi_span *span)
 {
-    if (span->offset < task->param.len) {
-        uint64_t room = task->param.len - span->offset;
-        memcpy(task->param.ptr + span->offset, span->data.ptr, span->data.len < room ? span->data.len : room);
-    }
+    uint64_t at = min_u64(span->offset, task->param.len);
+    memcpy(task->param.ptr + at, span->data.ptr, min_u64(span->data.len, task->param.len - at));
     task->received += span->data.len;
-    task->out_done = task->received;
     span_recycle(r, span);
     if (task->received >= task->param.len)
         collected(r, task);

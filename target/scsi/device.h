@@ -84,6 +84,7 @@ uint64_t scsi_lun_encode(uint16_t number); /* peripheral below 256, flat from th
 struct scsi_reactor {
     const struct env *env;
     struct pool *pool; /* borrowed */
+    struct io *io; /* the host's, handed to stores that are asked to answer at once; NULL: none is asked */
     uint32_t index, count;
     struct list_node ready;    /* scsi_task.ready_node */
     struct list_node requests; /* store_req.node: to submit */
@@ -213,7 +214,6 @@ struct scsi_task {
     bool aborted, started;
     uint64_t lba, blocks;
     uint64_t next_in;       /* next byte to read */
-    uint64_t out_done;      /* bytes consumed */
     uint32_t store_pending; /* store requests in flight */
     uint32_t spans_out, spans_in;
     struct slice param;       /* parameter list or one block of WRITE SAME */

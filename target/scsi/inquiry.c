@@ -12,6 +12,8 @@
 #define DEVICE_TYPE_WELL_KNOWN 0x1eu
 #define DEVICE_TYPE_NONE       0x1fu
 
+#define T10_TEXT_MAX (8 + 64 + 1) /* vendor, serial, NUL */
+
 /* What peripheral qualifier and device type say of the addressed LUN. */
 struct peripheral {
     uint8_t qualifier, device_type;
@@ -104,7 +106,7 @@ static size_t page_device_id(const struct scsi_task *task, struct peripheral p, 
                                  .len = 16,
                                  .data = config->naa};
     vpd_designator_put(data, size, &at, &naa);
-    char text[8 + 64 + 1];
+    char text[T10_TEXT_MAX];
     int len = snprintf(text, sizeof text, "%-8.8s%s", config->vendor, config->serial);
     struct vpd_designator t10 = {.code_set = VPD_ASCII,
                                  .association = VPD_OF_LU,

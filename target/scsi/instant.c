@@ -20,6 +20,12 @@ static struct scsi_itl *open_itl(struct scsi_nexus *nexus, uint64_t lun)
     return itl->view->flags & (LU_STOPPED | LU_EJECTED) ? NULL : itl;
 }
 
+/* Could the store answer before it returns? */
+static bool may_answer(const struct scsi_reactor *r, const struct store_info *info, uint32_t len)
+{
+    return info->instant || (len <= info->attempt_max && r->io);
+}
+
 /* The request for exactly the blocks of the CDB. NULL: this command is not that plain. */
 static struct scsi_itl *plain(struct scsi_nexus *nexus, uint64_t lun, const uint8_t *cdb,
                               enum cdb_direction direction, uint32_t len, struct store_req *req)
@@ -34,8 +40,8 @@ static struct scsi_itl *plain(struct scsi_nexus *nexus, uint64_t lun, const uint
         return NULL;
     const struct scsi_lu_view *view = itl->view;
     uint32_t block = view->lu->config.block_size;
-    if (!view->lu->store->info.instant || len != (uint64_t)blocks * block || lba > view->blocks ||
-        blocks > view->blocks - lba)
+    if (!may_answer(nexus->reactor, &view->lu->store->info, len) || len != (uint64_t)blocks * block ||
+        lba > view->blocks || blocks > view->blocks - lba)
         return NULL;
     req->store = view->lu->store;
     req->fua = false;
@@ -45,27 +51,68 @@ static struct scsi_itl *plain(struct scsi_nexus *nexus, uint64_t lun, const uint
     return itl;
 }
 
+/* As it lies in the store's own memory. */
+static bool read_lent(struct scsi_reactor *r, struct scsi_itl *itl, struct store_req *req, struct slice *data)
+{
+    uint32_t lend_len = req->store->info.lend_len;
+    if ((req->offset & (lend_len - 1)) + req->len > lend_len)
+        return false;
+    struct scsi_loan *loan = loan_new(r);
+    if (!loan)
+        return false;
+    req->vec_count = 0;
+    if (!req->store->ops->submit(req->store, NULL, req) || req->result) {
+        loan_unused(loan);
+        return false;
+    }
+    *data = loan_take(loan, itl->view, req);
+    return true;
+}
+
+/* Into a chunk that goes back to the pool when its bytes are on the wire. Not past tasks that wait for
+ * memory. */
+static bool read_copied(struct scsi_reactor *r, struct store_req *req, struct slice *data)
+{
+    uint32_t len = (uint32_t)req->len;
+    struct chunk *chunk = list_empty(&r->waiting) ? pool_get_share(r->pool, len) : NULL;
+    if (!chunk)
+        return false;
+    req->vec[0] = (struct io_vec){chunk->data, len};
+    req->vec_count = 1;
+    if (!req->store->ops->attempt(req->store, r->io, req)) {
+        chunk_unref(chunk);
+        return false;
+    }
+    *data = slice_take(chunk, 0, len);
+    return true;
+}
+
 bool scsi_instant_read(struct scsi_nexus *nexus, uint64_t lun, const uint8_t *cdb, uint32_t len,
                        struct slice *data)
 {
     struct store_req req;
-    struct scsi_itl *itl = nexus->takes_loans ? plain(nexus, lun, cdb, CDB_IN, len, &req) : NULL;
+    struct scsi_itl *itl = plain(nexus, lun, cdb, CDB_IN, len, &req);
     if (!itl)
         return false;
-    uint32_t lend_len = req.store->info.lend_len;
-    if ((req.offset & (lend_len - 1)) + len > lend_len)
-        return false;
-    struct scsi_loan *loan = loan_new(nexus->reactor);
-    if (!loan)
-        return false;
     req.verb = STORE_READ;
-    req.vec_count = 0;
-    if (!req.store->ops->submit(req.store, NULL, &req) || req.result) {
-        loan_unused(loan);
-        return false;
-    }
-    *data = loan_take(loan, itl->view, &req);
-    return true;
+    if (!req.store->info.instant)
+        return read_copied(nexus->reactor, &req, data);
+    return nexus->takes_loans && read_lent(nexus->reactor, itl, &req, data);
+}
+
+/* With its cache switched off, a store that has one flushes it after each write: that takes waiting. */
+static bool write_through(const struct store_info *info, uint32_t flags)
+{
+    return info->volatile_cache && !(flags & LU_WCE);
+}
+
+/* Writing the same again is harmless: a failure is met once more as a task, which can tell of it. */
+static bool written(struct scsi_reactor *r, struct store_req *req)
+{
+    if (!req->store->info.instant)
+        return req->store->ops->attempt(req->store, r->io, req);
+    return req->store->ops->submit(req->store, NULL, req) &&
+           (req->result == 0 || MUTANT(instant_error_is_good));
 }
 
 bool scsi_instant_write(struct scsi_nexus *nexus, uint64_t lun, const uint8_t *cdb, const struct slice *data)
@@ -73,12 +120,10 @@ bool scsi_instant_write(struct scsi_nexus *nexus, uint64_t lun, const uint8_t *c
     struct store_req req;
     const struct scsi_itl *itl = plain(nexus, lun, cdb, CDB_OUT, data->len, &req);
     if (!itl || itl->readonly || itl->view->lu->config.readonly || req.store->info.readonly ||
-        itl->view->flags & LU_SWP || req.store->info.volatile_cache)
+        itl->view->flags & LU_SWP || write_through(&req.store->info, itl->view->flags))
         return false;
     req.verb = STORE_WRITE;
     req.vec[0] = (struct io_vec){data->ptr, data->len};
     req.vec_count = 1;
-    /* Writing the same again is harmless: a failure is met once more as a task, which can tell of it. */
-    return req.store->ops->submit(req.store, NULL, &req) &&
-           (req.result == 0 || MUTANT(instant_error_is_good));
+    return written(nexus->reactor, &req);
 }

@@ -22,7 +22,6 @@ struct scsi_loan *loan_new(struct scsi_reactor *r)
         return NULL;
     loan->r = r;
     loan->chunk.release = loan_release;
-    list_init(&loan->node);
     return loan;
 }
 

@@ -96,8 +96,7 @@ bool scsi_lu_idle(struct scsi_reactor *r, struct scsi_lu *lu)
 {
     itls_sweep(r);
     struct scsi_lu_view *view = view_find(r, lu);
-    return atomic_load(&lu->changes) == 0 &&
-           (!view || (view->tasks == 0 && view->loans == 0 && list_empty(&view->itls)));
+    return atomic_load(&lu->changes) == 0 && (!view || (view->loans == 0 && list_empty(&view->itls)));
 }
 
 void scsi_lu_forget(struct scsi_reactor *r, struct scsi_lu *lu)
@@ -105,7 +104,7 @@ void scsi_lu_forget(struct scsi_reactor *r, struct scsi_lu *lu)
     struct scsi_lu_view *view = view_find(r, lu);
     if (!view)
         return;
-    assert(view->tasks == 0 && view->loans == 0 && list_empty(&view->itls));
+    assert(view->loans == 0 && list_empty(&view->itls));
     list_remove(&view->node);
     env_free(r->env, view);
 }

@@ -8,6 +8,9 @@
 #include "common/base/err.h"
 #include "target/scsi/private.h"
 
+#define BODY_MAX (16 + 4 * MODE_PAGE_LEN_MAX) /* block descriptor, and four pages */
+#define DATA_MAX (MODE_HEADER_10_LEN + BODY_MAX)
+
 /* All pages' structs: mode_page_encode takes the one that belongs to the page. */
 union page_values {
     struct mode_recovery recovery;
@@ -74,7 +77,7 @@ void cmd_mode_sense(struct scsi_reactor *r, struct scsi_task *task)
         task_fail(r, task, SENSE_ILLEGAL_REQUEST, ASC_SAVING_NOT_SUPPORTED);
         return;
     }
-    uint8_t body[16 + 4 * MODE_PAGE_LEN_MAX];
+    uint8_t body[BODY_MAX];
     size_t len = 0;
     bool dbd = task_cdb(task, CDB_F_DBD), long_lba = task_cdb(task, CDB_F_LLBAA);
     if (!dbd) {
@@ -103,7 +106,7 @@ void cmd_mode_sense(struct scsi_reactor *r, struct scsi_task *task)
         task_bad_cdb(r, task, mode_page_find(page, 0) ? CDB_F_SUBPAGE : CDB_F_PAGE_CODE);
         return;
     }
-    uint8_t data[MODE_HEADER_10_LEN + sizeof body];
+    uint8_t data[DATA_MAX];
     h.data_len = (uint32_t)(len + (h.ten ? MODE_HEADER_10_LEN - 2 : MODE_HEADER_6_LEN - 1));
     size_t at = mode_header_encode(&h, data);
     memcpy(data + at, body, len);

@@ -198,7 +198,7 @@ int scsi_nexus_open(struct scsi_reactor *r, struct scsi_nexus *nexus)
 {
     nexus->reactor = r;
     nexus->tasks = 0;
-    nexus->id = (uint64_t)(r->index + 1) << 48 | ++r->nexuses_opened;
+    nexus->id = (uint64_t)r->index << 48 | ++r->nexuses_opened;
     memset(nexus->low, 0, sizeof nexus->low);
     list_init(&nexus->itls);
     nexus->none = itl_new(nexus, NULL);

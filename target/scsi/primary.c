@@ -206,6 +206,7 @@ void cmd_get_lba_status(struct scsi_reactor *r, struct scsi_task *task)
 /* ---- REPORT SUPPORTED ... ---- */
 
 #define TIMEOUTS_LEN 12u /* command timeouts descriptor: no timeouts are told */
+#define OPCODES_MAX  (4 + CDB_COMMAND_COUNT * (8 + TIMEOUTS_LEN))
 
 static size_t put_timeouts(uint8_t *p)
 {
@@ -260,9 +261,8 @@ static bool opcodes_pick(const struct scsi_task *task, uint64_t options, const s
 {
     uint8_t opcode = (uint8_t)task_cdb(task, CDB_F_REQUESTED_OPCODE);
     uint64_t sa = task_cdb(task, CDB_F_REQUESTED_SA);
-    uint8_t probe[2] = {opcode, 0x1f};
     bool known, has_actions;
-    const struct cdb_def *plain = cdb_find(probe, sizeof probe, &known);
+    const struct cdb_def *plain = cdb_find(&opcode, 1, &known);
     has_actions = known && !cdb_find_code(opcode, CDB_NO_SA);
     if ((options == 1 && has_actions) || (options == 2 && known && !has_actions))
         return false;
@@ -277,7 +277,7 @@ static bool opcodes_pick(const struct scsi_task *task, uint64_t options, const s
 
 void cmd_report_opcodes(struct scsi_reactor *r, struct scsi_task *task)
 {
-    uint8_t data[4 + CDB_COMMAND_COUNT * (8 + TIMEOUTS_LEN)];
+    uint8_t data[OPCODES_MAX];
     bool timeouts = task_cdb(task, CDB_F_RCTD);
     uint64_t options = task_cdb(task, CDB_F_REPORTING_OPTIONS);
     const struct scsi_command_def *def = NULL;

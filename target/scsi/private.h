@@ -45,8 +45,7 @@ struct scsi_lu_view {
     struct scsi_lu *lu;    /* borrowed until scsi_lu_forget */
     uint64_t blocks;
     uint32_t flags;
-    struct list_node itls; /* scsi_itl.view_node */
-    uint32_t tasks;        /* of this reactor, until they are over */
+    struct list_node itls; /* scsi_itl.view_node: those with tasks are all there */
     uint32_t loans;        /* pieces of the store's memory that are out */
 };
 

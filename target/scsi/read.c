@@ -2,6 +2,7 @@
  * nothing. */
 #include <string.h>
 
+#include "common/base/min.h"
 #include "common/base/mutant.h"
 #include "target/scsi/private.h"
 
@@ -35,9 +36,7 @@ static struct scsi_span *read_span(struct scsi_reactor *r, const struct scsi_tas
         }
         return span;
     }
-    uint32_t room = lend_len - (uint32_t)(offset & (lend_len - 1));
-    if (*len > room)
-        *len = room;
+    *len = min_u32(*len, lend_len - (uint32_t)(offset & (lend_len - 1)));
     struct scsi_span *span = span_to_lend(r);
     if (span)
         span->req.vec_count = 0;
@@ -50,7 +49,7 @@ void read_pump(struct scsi_reactor *r, struct scsi_task *task)
     uint64_t base = task->lba * task_block_size(task);
     while (task->next_in < task->need_in && task->spans_in < SCSI_SPANS_PER_TASK) {
         uint64_t left = task->need_in - task->next_in;
-        uint32_t len = left < SCSI_SPAN_LEN ? (uint32_t)left : SCSI_SPAN_LEN;
+        uint32_t len = (uint32_t)min_u64(left, SCSI_SPAN_LEN);
         uint64_t offset = base + (MUTANT(read_restarts) ? 0 : task->next_in);
         struct scsi_span *span = read_span(r, task, offset, &len);
         if (!span) {
@@ -94,9 +93,8 @@ static bool compare_blocks(struct scsi_reactor *r, struct scsi_task *task, const
 /* EDTL may end within the block that was read for it. */
 void read_hand_over(struct scsi_task *task, struct scsi_span *span)
 {
-    uint64_t end = task->in_len < task->expected_in ? task->in_len : task->expected_in;
-    if (span->offset + span->data.len > end)
-        span->data.len = (uint32_t)(end - span->offset);
+    uint64_t end = min_u64(task->in_len, task->expected_in);
+    span->data.len = (uint32_t)min_u64(span->data.len, end - span->offset);
     list_push_back(&task->lent, &span->task_node);
     list_push_back(&task->in_spans, &span->node);
     task_raise(task, SCSI_READY_IN);

@@ -14,19 +14,12 @@ static struct scsi_span *span_get(struct scsi_reactor *r)
             return NULL;
         r->spans_allocated++;
     }
-    /* The store request is set by whoever submits it: clearing all of it here would cost more than a small
-     * read. */
+    /* Owners, partner, loan and data are empty: span_recycle left them so. The store request is set by
+     * whoever submits it: clearing all of it here would cost more than a small read. */
     list_init(&span->node);
     list_init(&span->task_node);
-    list_init(&span->req.node);
-    span->task = NULL;
-    span->live = NULL;
-    span->other = NULL;
-    span->loan = NULL;
     span->offset = 0;
-    span->unsent = 0;
     span->complete = false;
-    span->data = (struct slice){0};
     return span;
 }
 

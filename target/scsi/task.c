@@ -119,8 +119,6 @@ static void task_over(struct scsi_reactor *r, struct scsi_task *task)
     task->state = TASK_OVER;
     task->nexus->tasks--;
     itl->live--;
-    if (itl->view)
-        itl->view->tasks--;
     if (task->entered) {
         itl->running--;
         itl->barriers -= is_barrier(task);
@@ -414,8 +412,6 @@ void scsi_task_start(struct scsi_reactor *r, struct scsi_task *task)
     itl = task->itl;
     nexus->tasks++;
     itl->live++;
-    if (itl->view)
-        itl->view->tasks++;
     list_push_back(&itl->tasks, &task->node);
     if (refused) {
         task->state = TASK_RUNNING;

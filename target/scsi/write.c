@@ -29,7 +29,6 @@ void write_check_end(struct scsi_reactor *r, struct scsi_task *task)
 /* Its memory is free again: the transport may bring more. */
 void span_consumed(struct scsi_reactor *r, struct scsi_task *task, struct scsi_span *span)
 {
-    task->out_done += span->data.len;
     task->spans_out--;
     span_recycle(r, span);
     task_raise(task, SCSI_READY_OUT);

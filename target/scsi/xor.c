@@ -15,7 +15,7 @@
 
 bool is_xor(const struct scsi_task *task)
 {
-    return task->def && task->def->cdb->direction == CDB_BIDI;
+    return task->def->cdb->direction == CDB_BIDI;
 }
 
 /* At most SCSI_SPANS_PER_TASK partners, counting those that the transport has not given back. One more when

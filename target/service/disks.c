@@ -28,6 +28,7 @@ struct disk {
     uint32_t home;
     bool fresh;   /* opened by the prepare that is under way */
     bool created; /* its file was made by that prepare */
+    bool named;   /* disks_retire has met it in the tree */
 };
 
 struct disks {
@@ -95,11 +96,21 @@ static struct disk *disk_of(struct disks *disks, const json_t *target, const jso
     return NULL;
 }
 
-/* Is there this LUN, with this identity, in the tree? */
-static bool named_in(const json_t *root, const char *target, uint32_t lun, const char *naa)
+/* The target of this name in the tree, NULL: none. A change leaves most targets where they were, so its place
+ * is a good guess; without it, a thousand targets would be a million comparisons. */
+static const json_t *target_in(const json_t *root, const char *name, size_t guess)
 {
-    const json_t *found = root ? config_lun(config_target(root, target), lun) : NULL;
-    return found && strcmp(config_text(found, "naa"), naa) == 0;
+    const json_t *found = json_array_get(json_object_get(root, "targets"), guess);
+    return found && strcmp(config_text(found, "name"), name) == 0 ? found
+           : root                                                 ? config_target(root, name)
+                                                                  : NULL;
+}
+
+/* Has the target this LUN, with this identity? */
+static bool has_lun(const json_t *target, const json_t *lun)
+{
+    const json_t *found = target ? config_lun(target, (uint32_t)config_number(lun, "lun", 0)) : NULL;
+    return found && strcmp(config_text(found, "naa"), config_text(lun, "naa")) == 0;
 }
 
 static bool resolve(const struct disks *disks, const json_t *lun, struct store_spec *spec, struct outcome *o)
@@ -214,10 +225,10 @@ bool disks_prepare(struct disks *disks, json_t *root, const json_t *old, enum di
     json_t *target, *lun;
     json_array_foreach(json_object_get(root, "targets"), i, target)
     {
+        const json_t *before = target_in(old, config_text(target, "name"), i);
         json_array_foreach(json_object_get(target, "luns"), k, lun)
         {
-            bool known = named_in(old, config_text(target, "name"), (uint32_t)config_number(lun, "lun", 0),
-                                  config_text(lun, "naa"));
+            bool known = has_lun(before, lun);
             if (disk_of(disks, target, lun) || (known && what == DISKS_NEW))
                 continue;
             if (!open_disk(disks, target, lun, known, o)) {
@@ -263,13 +274,31 @@ struct scsi_lu *disks_lu(struct disks *disks, const json_t *target, const json_t
 
 /* ---- going ---- */
 
+/* Marks what the tree names: by identifier, since the list may be long. */
+static void mark_named(struct disks *disks, const json_t *root)
+{
+    size_t i, k;
+    json_t *target, *lun;
+    list_for_each(it, &disks->list) list_entry(it, struct disk, node)->named = false;
+    json_array_foreach(json_object_get(root, "targets"), i, target)
+    {
+        json_array_foreach(json_object_get(target, "luns"), k, lun)
+        {
+            struct disk *disk = disk_of(disks, target, lun);
+            if (disk)
+                disk->named = true;
+        }
+    }
+}
+
 bool disks_retire(struct disks *disks, const json_t *root, struct live *live)
 {
     bool all = true;
+    mark_named(disks, root);
     list_for_each_safe(it, &disks->list)
     {
         struct disk *disk = list_entry(it, struct disk, node);
-        if (named_in(root, disk->target, disk->lun, disk->naa))
+        if (disk->named)
             continue;
         if (live && !live_forget(live, disk->lu))
             all = false;

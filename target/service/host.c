@@ -26,6 +26,7 @@ static int reactor_init(struct host *host, uint32_t index, struct io *io, uint64
         pool_free(r->pool);
         return err;
     }
+    r->engine.scsi.io = io;
     io_set_turn_hook(io, reactor_turn, r);
     return 0;
 }

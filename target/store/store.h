@@ -64,6 +64,8 @@ struct store_info { /* what a store says of itself */
      * vec[0] then is the store's own memory, which nobody changes until give_back. */
     uint32_t lend_len;
     bool instant; /* READ and WRITE complete when they are submitted, and need no io (it may be NULL) */
+    uint32_t
+        attempt_max; /* bytes: the longest READ or WRITE that store_ops.attempt takes on; 0: it takes none */
     enum store_concurrency concurrency;
 };
 
@@ -92,6 +94,11 @@ struct store_ops {
     /* True: complete now, req->result is set and done is not called. False: done will be called from io_run.
      * Offsets lie within the store's size (the device server checks). */
     bool (*submit)(struct store *store, struct io *io, struct store_req *req);
+    /* Carries a READ, or a WRITE without fua, of one place (vec[0]) out, when that takes no waiting: of the
+     * request only verb, store, offset, len and vec are looked at. False: it would take waiting, or it
+     * failed; whoever asked submits it. Some of it may have been carried out then, which is harmless: it is
+     * done again. Set when info.attempt_max is not 0. */
+    bool (*attempt)(struct store *store, struct io *io, const struct store_req *req);
     /* Grows (or, where the kind can, shrinks); takes effect for requests submitted afterwards. */
     int (*resize)(struct store *store, struct io *io, uint64_t size, char *why, size_t why_len);
     /* Ends a loan, on any reactor; NULL when the store lends nothing that it has to keep. */

@@ -18,6 +18,7 @@
 
 #include "common/base/env.h"
 #include "common/base/err.h"
+#include "common/io/io_backend.h"
 #include "target/store/store.h"
 
 static struct io *io;
@@ -219,6 +220,193 @@ static void a_full_disk_is_no_space(void **state)
     assert_int_equal(beyond, ERR_NOSPACE);
 }
 
+/* ---- transfers at once ---- */
+
+static bool attempt(enum store_verb verb, uint64_t offset, void *data, uint64_t len)
+{
+    struct store_req req = {.verb = verb, .offset = offset, .len = len, .store = store, .vec_count = 1};
+    req.vec[0] = (struct io_vec){data, (size_t)len};
+    return store->ops->attempt(store, io, &req);
+}
+
+static uint8_t block[4096], back[8192];
+
+static void what_is_cached_is_read_and_written_at_once(void **state)
+{
+    (void)state;
+    assert_int_equal(open_with(",size=1M", &store), 0);
+    assert_true(store->info.attempt_max >= 65536 && !store->info.instant);
+    memset(block, 7, sizeof block);
+    assert_int_equal(request(STORE_WRITE, 8192, block, sizeof block, false), 0);
+    bool reads = attempt(STORE_READ, 8192, back, 4096);
+    if (!reads)
+        skip(); /* this file system cannot say what is cached */
+    assert_memory_equal(back, block, 4096);
+    /* A file system that does not promise is tried out, once. */
+    memset(block, 8, sizeof block);
+    bool writes = attempt(STORE_WRITE, 4096, block, 4096) || attempt(STORE_WRITE, 4096, block, 4096);
+    if (writes) {
+        assert_int_equal(request(STORE_READ, 4096, back, 8192, false), 0);
+        assert_int_equal(back[0], 8);
+        assert_int_equal(back[4095], 8);
+        assert_int_equal(back[4096], 7);
+        assert_true(attempt(STORE_READ, 4096, back, 8192));
+        assert_int_equal(back[4095], 8);
+        assert_int_equal(back[4096], 7);
+    }
+    static uint8_t big[128 * 1024];
+    assert_false(attempt(STORE_READ, 0, big, sizeof big)); /* too long to do nothing else meanwhile */
+    struct store_req req = {.verb = STORE_READ, .len = 512, .store = store, .vec_count = 1};
+    req.vec[0] = (struct io_vec){back, 512};
+    assert_true(store->ops->attempt(store, io, &req));
+}
+
+static void direct_files_attempt_nothing(void **state)
+{
+    (void)state;
+    int err = open_with(",size=1M,block=4096,direct", &store);
+    if (err)
+        skip(); /* this file system has no O_DIRECT */
+    assert_int_equal(store->info.attempt_max, 0);
+}
+
+static void nothing_is_made_up_behind_the_end_of_a_file(void **state)
+{
+    (void)state;
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    for (int i = 0; i < 5000; i++)
+        fputc('x', f);
+    fclose(f);
+    assert_int_equal(open_with(",readonly,size=1M", &store), 0);
+    assert_false(attempt(STORE_READ, 4096, back, 4096)); /* there are zeros to be filled in */
+    assert_false(attempt(STORE_READ, 1 << 19, back, 4096));
+    assert_int_equal(request(STORE_READ, 4096, back, 4096, false), 0);
+    assert_int_equal(back[903], 'x');
+    assert_int_equal(back[904], 0);
+}
+
+/* A stage on which every write takes as long as we say, because it waits or because it is kept from its core.
+ */
+static struct {
+    struct env env;
+    uint64_t now, each; /* ns; each look at the clock lets so much pass */
+    bool waits;
+    uint32_t watched;
+} slow;
+
+static uint64_t slow_now(void *ctx)
+{
+    (void)ctx;
+    return slow.now += slow.each;
+}
+
+static int64_t slow_transfer(struct io *self, struct io_now *now)
+{
+    (void)self;
+    slow.watched += now->watch;
+    now->waited = now->watch && slow.waits;
+    return now->insist ? (int64_t)now->len : ERR_UNSUPPORTED;
+}
+
+static const struct io_backend slow_backend = {.transfer_now = slow_transfer};
+static struct io slow_io = {.ops = &slow_backend};
+
+/* How many of `n` writes were done at once. */
+static int attempts(int n)
+{
+    int done = 0;
+    for (int i = 0; i < n; i++) {
+        struct store_req req = {.verb = STORE_WRITE, .len = 4096, .store = store, .vec_count = 1};
+        req.vec[0] = (struct io_vec){block, 4096};
+        done += store->ops->attempt(store, &slow_io, &req);
+    }
+    return done;
+}
+
+#define MS UINT64_C(1000000)
+
+static void a_slow_disk_is_left_to_threads_for_a_while(void **state)
+{
+    (void)state;
+    struct store_spec spec;
+    struct io_file_info info;
+    io_handle file;
+    char text[200];
+    slow.env = *env_host();
+    slow.env.now_ns = slow_now;
+    slow.now = UINT64_C(1) << 40;
+    slow.each = MS / 10;
+    slow.waits = true;
+    snprintf(text, sizeof text, "file:%s,size=1M", path);
+    assert_int_equal(store_spec_parse(text, &spec, why, sizeof why), 0);
+    assert_int_equal(store_open(&slow.env, io, &spec, &store, why, sizeof why), 0);
+    assert_int_equal(io_file_open(io, path, 0, &file, &info), 0);
+    io_file_close(io, file);
+    if (!info.write_back)
+        skip();                       /* not a file system whose writes are not expected to wait */
+    assert_int_equal(attempts(1), 0); /* the kernel does not promise: from now on without a promise */
+    assert_int_equal(attempts(5000), 5000);
+    assert_int_equal(slow.watched, 0);
+    slow.each = 4 * MS; /* after one that was only seen to be slow: 150 ms, then no more for 2 s */
+    assert_int_equal(attempts(70), 39);
+    assert_int_equal(attempts(400), 0);
+    slow.each = MS / 10;
+    slow.now += 3000 * MS;
+    assert_int_equal(attempts(100), 100);
+    slow.each = 4 * MS; /* now and then a few */
+    for (int i = 0; i < 50; i++) {
+        assert_int_equal(attempts(10), 10);
+        slow.now += 600 * MS;
+    }
+    slow.each = 200 * MS; /* once is enough */
+    assert_int_equal(attempts(2), 1);
+    slow.now += 3000 * MS;
+    slow.each = 4 * MS; /* where cores are short, writes take long and do not wait */
+    slow.waits = false;
+    slow.watched = 0;
+    assert_int_equal(attempts(500), 500);
+    assert_int_equal(slow.watched, 499);
+    slow.each = MS / 10;
+    assert_int_equal(attempts(10000), 10000); /* and it is looked at for a while only */
+    assert_true(slow.watched > 2000 && slow.watched < 6000);
+}
+
+static void a_part_of_a_block_takes_the_long_way(void **state)
+{
+    (void)state;
+    assert_int_equal(open_with(",size=1M", &store), 0);
+    bool whole = attempt(STORE_WRITE, 0, block, 4096) || attempt(STORE_WRITE, 0, block, 4096);
+    if (!whole)
+        skip();
+    /* It may have to be read first. Only where the kernel says that it need not it is done. */
+    assert_int_equal(request(STORE_WRITE, 0, block, sizeof block, false), 0);
+    memset(back, 5, 512);
+    bool part = attempt(STORE_WRITE, 512, back, 512);
+    assert_int_equal(request(STORE_READ, 0, back, 4096, false), 0);
+    assert_int_equal(back[512], part ? 5 : block[512]);
+}
+
+/* Memory has no block to be read first and no disk to be slow. */
+static void a_file_in_memory_takes_everything(void **state)
+{
+    (void)state;
+    struct store_spec spec;
+    static const char there[] = "/dev/shm/lunette-store-file";
+    char text[200];
+    snprintf(text, sizeof text, "file:%s,size=1M", there);
+    assert_int_equal(store_spec_parse(text, &spec, why, sizeof why), 0);
+    if (store_open(env_host(), io, &spec, &store, why, sizeof why) != 0)
+        skip(); /* no tmpfs there */
+    unlink(there);
+    memset(block, 3, sizeof block);
+    assert_true(attempt(STORE_WRITE, 512, block, 1024));
+    assert_true(attempt(STORE_READ, 0, back, 4096));
+    assert_int_equal(back[511], 0);
+    assert_int_equal(back[512], 3);
+    assert_int_equal(back[1536], 0);
+}
+
 static void specifications_are_read_and_written(void **state)
 {
     (void)state;
@@ -282,6 +470,12 @@ int main(void)
         T(a_short_read_only_file_reads_as_zeros_behind_its_end),
         T(growing_keeps_data_and_a_longer_file),
         T(a_full_disk_is_no_space),
+        T(what_is_cached_is_read_and_written_at_once),
+        T(direct_files_attempt_nothing),
+        T(nothing_is_made_up_behind_the_end_of_a_file),
+        T(a_slow_disk_is_left_to_threads_for_a_while),
+        T(a_part_of_a_block_takes_the_long_way),
+        T(a_file_in_memory_takes_everything),
         T(specifications_are_read_and_written),
         T(bad_specifications_name_the_mistake),
     };

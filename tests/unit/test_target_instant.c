@@ -1,7 +1,7 @@
 /* Goal: a command that is carried out on the spot cannot be told from one that became a task. Method: two
  * targets with the same content get the same random commands, plain and odd ones; one has stores that answer
- * at once and lend their memory, the other's do not. Every byte that comes back, and both media, must be
- * equal. */
+ * at once and lend their memory, or try to and often fail, the other's do not. Every byte that comes back,
+ * and both media, must be equal. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -40,26 +40,55 @@ static void ram_give_back(struct store *store, void *loan)
     loans--;
 }
 
-static const struct store_ops ram_ops = {.kind = "ram", .submit = ram_submit, .give_back = ram_give_back};
+static uint32_t attempts, misses; /* attempts that failed */
+static bool never_misses;
+
+/* What fails may have been done in part. */
+static bool ram_attempt(struct store *store, struct io *io, const struct store_req *req)
+{
+    struct ram *ram = container_of(store, struct ram, store);
+    assert_ptr_equal(io, &attempts);
+    assert_ptr_equal(req->store, store);
+    assert_true(req->len <= store->info.attempt_max && req->vec[0].len == req->len);
+    bool miss = !never_misses && attempts++ % 3 == 1;
+    size_t len = (size_t)req->len / (miss ? 2 : 1);
+    if (req->verb == STORE_READ) {
+        memcpy(req->vec[0].ptr, ram->data + req->offset, len);
+    } else {
+        assert_int_equal(req->verb, STORE_WRITE);
+        memcpy(ram->data + req->offset, req->vec[0].ptr, len);
+    }
+    misses += miss;
+    return !miss;
+}
+
+static const struct store_ops ram_ops = {
+    .kind = "ram", .submit = ram_submit, .attempt = ram_attempt, .give_back = ram_give_back};
+
+/* What the stores are like: quick ones lend and always answer at once, cached ones are asked to try. */
+enum how { TASKS, QUICK, CACHED };
 
 static struct world slow, fast;
 static struct client s, f;
 static uint8_t data[DATA_MAX];
 static uint32_t due; /* the next CmdSN */
 
-static void begin(struct world *w, struct client *c, bool instant, uint32_t level, const char *keys)
+static void begin(struct world *w, struct client *c, enum how how, bool cache, uint32_t level,
+                  const char *keys)
 {
     world_init(w);
     for (int i = 0; i < 2; i++) {
         struct store *store = &w->rams[i].store;
-        store->info.volatile_cache = false;
+        store->info.volatile_cache = cache;
         store->ops = &ram_ops;
-        store->info.instant = instant;
-        store->info.lend_len = LEND_LEN;
+        store->info.instant = how == QUICK;
+        store->info.lend_len = cache ? 0 : LEND_LEN;
+        store->info.attempt_max = how == CACHED ? LEND_LEN : 0;
         pattern(w->rams[i].data, BLOCKS * BLOCK, (uint32_t)i);
     }
     w->config->targets[0].keys.error_recovery_level = level;
     world_start(w);
+    w->r.scsi.io = (struct io *)(void *)&attempts;
     client_init(c, w);
     client_login(c, keys);
 }
@@ -179,6 +208,20 @@ static void overtaken(void)
     }
 }
 
+/* Both switch their write cache on or off. */
+static void cache_setting(bool on)
+{
+    struct pdu_scsi_command p = command(&s, false, true, 24);
+    p.cdb[0] = 0x15; /* MODE SELECT(6), PF */
+    p.cdb[1] = 0x10;
+    p.cdb[4] = 24;
+    memset(data, 0, 24);
+    data[4] = 0x08; /* caching */
+    data[5] = 18;
+    data[6] = on ? 0x04 : 0;
+    both(&p, 24);
+}
+
 static void reset(void)
 {
     uint8_t bhs[PDU_BHS_LEN];
@@ -197,10 +240,12 @@ static void reset(void)
     s.in_len = s.in_pos = f.in_len = f.in_pos = 0;
 }
 
-static void compare(uint32_t level, const char *keys, int commands)
+static void compare(enum how how, uint32_t level, const char *keys, int commands)
 {
-    begin(&slow, &s, false, level, keys);
-    begin(&fast, &f, true, level, keys);
+    begin(&slow, &s, TASKS, how == CACHED, level, keys);
+    begin(&fast, &f, how, how == CACHED, level, keys);
+    misses = attempts = 0;
+    never_misses = false;
     assert_int_equal(s.in_len, f.in_len); /* the login told the same */
     s.in_len = s.in_pos = f.in_len = f.in_pos = 0;
     due = s.cmd_sn;
@@ -211,6 +256,8 @@ static void compare(uint32_t level, const char *keys, int commands)
             attention();
         else if (pick(150) == 0)
             overtaken();
+        else if (how == CACHED && pick(60) == 0)
+            cache_setting(pick(3));
         else if (pick(40) == 0)
             random_condition();
         else
@@ -220,7 +267,8 @@ static void compare(uint32_t level, const char *keys, int commands)
         assert_memory_equal(slow.rams[i].data, fast.rams[i].data, BLOCKS * BLOCK);
     /* At recovery level 0 most went the short way, above none. */
     uint32_t short_ways = slow.requests - fast.requests;
-    assert_true(level > 0 ? short_ways == 0 : short_ways > (uint32_t)commands / 20);
+    assert_true(level > 0 ? short_ways == 0 : short_ways > (uint32_t)commands / (how == CACHED ? 60 : 20));
+    assert_true(how != CACHED || level > 0 || misses > (uint32_t)commands / 200);
     assert_true(slow.r.counters.commands == fast.r.counters.commands);
     assert_true(slow.r.counters.read_bytes == fast.r.counters.read_bytes);
     assert_true(slow.r.counters.write_bytes == fast.r.counters.write_bytes);
@@ -232,44 +280,152 @@ static void compare(uint32_t level, const char *keys, int commands)
 static void answers_are_the_same(void **state)
 {
     (void)state;
-    compare(0, "MaxRecvDataSegmentLength=262144", 4000);
+    compare(QUICK, 0, "MaxRecvDataSegmentLength=262144", 4000);
 }
 
 static void answers_are_the_same_with_digests(void **state)
 {
     (void)state;
-    compare(0, "HeaderDigest=CRC32C\nDataDigest=CRC32C", 1500);
+    compare(QUICK, 0, "HeaderDigest=CRC32C\nDataDigest=CRC32C", 1500);
 }
 
 static void answers_are_the_same_within_small_limits(void **state)
 {
     (void)state;
-    compare(0, "MaxRecvDataSegmentLength=4096\nFirstBurstLength=4096\nMaxBurstLength=8192", 1500);
+    compare(QUICK, 0, "MaxRecvDataSegmentLength=4096\nFirstBurstLength=4096\nMaxBurstLength=8192", 1500);
 }
 
 static void answers_are_the_same_within_small_bursts(void **state)
 {
     (void)state;
-    compare(0, "MaxRecvDataSegmentLength=65536\nFirstBurstLength=4096\nMaxBurstLength=8192", 1500);
+    compare(QUICK, 0, "MaxRecvDataSegmentLength=65536\nFirstBurstLength=4096\nMaxBurstLength=8192", 1500);
 }
 
 static void answers_are_the_same_without_immediate_data(void **state)
 {
     (void)state;
-    compare(0, "ImmediateData=No\nMaxRecvDataSegmentLength=65536", 1500);
+    compare(QUICK, 0, "ImmediateData=No\nMaxRecvDataSegmentLength=65536", 1500);
 }
 
 static void recovery_levels_need_tasks(void **state)
 {
     (void)state;
-    compare(1, "ErrorRecoveryLevel=1", 500);
+    compare(QUICK, 1, "ErrorRecoveryLevel=1", 500);
+}
+
+static void a_cached_store_answers_the_same(void **state)
+{
+    (void)state;
+    compare(CACHED, 0, "MaxRecvDataSegmentLength=262144", 5000);
+}
+
+static void a_cached_store_answers_the_same_with_digests(void **state)
+{
+    (void)state;
+    compare(CACHED, 0, "HeaderDigest=CRC32C\nDataDigest=CRC32C", 1500);
+}
+
+static void a_cached_store_answers_the_same_within_small_limits(void **state)
+{
+    (void)state;
+    compare(CACHED, 0, "MaxRecvDataSegmentLength=4096\nFirstBurstLength=4096\nMaxBurstLength=8192", 1500);
+}
+
+static void recovery_levels_need_tasks_of_a_cached_store(void **state)
+{
+    (void)state;
+    compare(CACHED, 1, "ErrorRecoveryLevel=1", 500);
+}
+
+static uint32_t write_one(bool fua)
+{
+    struct pdu_scsi_command p = command(&f, false, true, BLOCK);
+    uint32_t before = attempts;
+    cdb_rw(p.cdb, true, 3, 1);
+    p.cdb[1] = fua ? 0x08 : 0;
+    command_send(&f, &p, data, BLOCK);
+    assert_int_equal(expect_response(&f).status, 0);
+    return attempts - before;
+}
+
+/* Without its cache a disk has written when it says so; FUA asks for the same. */
+static void what_must_be_on_the_medium_is_not_written_at_once(void **state)
+{
+    (void)state;
+    uint8_t caching[24] = {[4] = 0x08, [5] = 18};
+    never_misses = false;
+    attempts = 0; /* the first is no miss */
+    begin(&fast, &f, CACHED, true, 0, "");
+    client_settle(&f, 0);
+    assert_int_equal(write_one(false), 1);
+    assert_int_equal(write_one(true), 0);
+    for (uint32_t on = 0; on < 2; on++) {
+        struct pdu_scsi_command p = command(&f, false, true, sizeof caching);
+        caching[6] = on ? 0x04 : 0;
+        memcpy(p.cdb, (const uint8_t[]){0x15, 0x10, 0, 0, sizeof caching}, 5);
+        command_send(&f, &p, caching, sizeof caching);
+        assert_int_equal(expect_response(&f).status, 0);
+        assert_int_equal(write_one(false), on);
+    }
+    end(&fast, &f);
+}
+
+/* A host that cannot be asked, and requests that are too long. */
+static void only_who_can_is_asked(void **state)
+{
+    (void)state;
+    never_misses = true;
+    begin(&fast, &f, CACHED, true, 0, "MaxRecvDataSegmentLength=262144");
+    client_settle(&f, 0);
+    uint32_t before = fast.requests;
+    read_send(&f, 0, 128);
+    assert_int_equal(fast.requests, before); /* 64 KiB */
+    read_send(&f, 0, 129);
+    assert_int_equal(fast.requests, before + 1);
+    fast.r.scsi.io = NULL;
+    read_send(&f, 0, 8);
+    assert_int_equal(fast.requests, before + 2);
+    end(&fast, &f);
+}
+
+/* A peer that takes nothing fills no more than the share of memory that reads may have; what goes beyond it
+ * waits, and nothing that came later overtakes it. */
+static void cached_reads_leave_memory_to_others(void **state)
+{
+    (void)state;
+    never_misses = true;
+    world_init_small(&fast, 4 << 20);
+    for (int i = 0; i < 2; i++) {
+        struct store *store = &fast.rams[i].store;
+        store->ops = &ram_ops;
+        store->info.attempt_max = LEND_LEN;
+        pattern(fast.rams[i].data, BLOCKS * BLOCK, (uint32_t)i);
+    }
+    world_start(&fast);
+    fast.r.scsi.io = (struct io *)(void *)&attempts;
+    client_init(&f, &fast);
+    client_login(&f, "MaxRecvDataSegmentLength=65536");
+    client_settle(&f, 0);
+    f.stuck = true;
+    uint32_t before = fast.requests;
+    for (uint32_t i = 0; i < 60; i++)
+        read_send(&f, i * 128, 128);
+    assert_true(pool_bytes_in_use(fast.pool) <= 3 << 20);
+    assert_int_equal(fast.requests, before); /* the rest waits: for memory, or in the socket */
+    client_unstick(&f);
+    uint8_t got[128 * BLOCK];
+    for (uint32_t i = 0; i < 60; i++) {
+        read_collect(&f, got, sizeof got);
+        assert_memory_equal(got, fast.rams[0].data + i * sizeof got, sizeof got);
+    }
+    end(&fast, &f);
 }
 
 /* A peer that takes nothing holds loans; when its connection goes, they are given back. */
 static void loans_end_with_the_connection(void **state)
 {
     (void)state;
-    begin(&fast, &f, true, 0, "MaxRecvDataSegmentLength=65536");
+    begin(&fast, &f, QUICK, false, 0, "MaxRecvDataSegmentLength=65536");
     client_settle(&f, 0);
     f.stuck = true;
     for (int i = 0; i < 5; i++)
@@ -287,7 +443,7 @@ static void loans_end_when_the_bytes_have_gone(void **state)
 {
     (void)state;
     uint8_t got[8 * BLOCK];
-    begin(&fast, &f, true, 0, "MaxRecvDataSegmentLength=65536");
+    begin(&fast, &f, QUICK, false, 0, "MaxRecvDataSegmentLength=65536");
     client_settle(&f, 0);
     f.stuck = true;
     read_send(&f, 16, 8);
@@ -308,6 +464,13 @@ int main(void)
         cmocka_unit_test(answers_are_the_same_within_small_bursts),
         cmocka_unit_test(answers_are_the_same_without_immediate_data),
         cmocka_unit_test(recovery_levels_need_tasks),
+        cmocka_unit_test(a_cached_store_answers_the_same),
+        cmocka_unit_test(a_cached_store_answers_the_same_with_digests),
+        cmocka_unit_test(a_cached_store_answers_the_same_within_small_limits),
+        cmocka_unit_test(recovery_levels_need_tasks_of_a_cached_store),
+        cmocka_unit_test(what_must_be_on_the_medium_is_not_written_at_once),
+        cmocka_unit_test(only_who_can_is_asked),
+        cmocka_unit_test(cached_reads_leave_memory_to_others),
         cmocka_unit_test(loans_end_with_the_connection),
         cmocka_unit_test(loans_end_when_the_bytes_have_gone),
     };
