@@ -59,7 +59,7 @@ void async_logout(struct tgt_conn *conn, uint32_t seconds)
         return;
     state_conn(conn->r, &conn->rfc, CONN_EV_ASK_LOGOUT);  /* R7143-8.1.2-12 */
     struct pdu_async_message pdu = message(ASYNC_LOGOUT); /* R7143-11.9.1-01: on the connection it is about */
-    pdu.parameter3 = (uint16_t)(seconds > UINT16_MAX ? UINT16_MAX : seconds); /* R7143-11.9.1-16 */
+    pdu.parameter3 = (uint16_t)least_of(seconds, UINT16_MAX); /* R7143-11.9.1-16 */
     send(conn, &pdu, NULL);
 }
 
@@ -133,8 +133,6 @@ static bool is_repeated(struct tgt_session *s, const struct scsi_event *event)
 {
     bool descriptor = (event->sense[0] & 0x7f) >= SENSE_DESCRIPTOR;
     const uint8_t *code = event->sense + (descriptor ? 2 : 12);
-    if (event->sense_len < 14 && !descriptor)
-        return false;
     if (code[0] != ASC_CONDITIONS_CHANGED || code[1] != ASCQ_LUNS_CHANGED)
         return false;
     bool told = s->luns_told;
@@ -164,8 +162,7 @@ bool tgt_session_notify(struct tgt_reactor *r, uint64_t id, uint8_t code, const 
         struct slice slice = {0};
         if (!conn)
             continue;
-        if (len > TGT_NOTE_MAX)
-            len = TGT_NOTE_MAX;
+        len = least_of(len, TGT_NOTE_MAX);
         if (len)
             memcpy(bytes + 2, data, len);
         if (len && !conn_copy(conn, bytes, 2 + len, &slice))
@@ -222,7 +219,7 @@ void async_task_termination(struct tgt_session *s, const struct tgt_conn *except
 static bool taken(const struct tgt_task *task, const void *arg)
 {
     const struct tgt_task *first = arg;
-    return task == first || (task->scsi.aborted && task->scsi.lun == first->scsi.lun);
+    return task->scsi.aborted && task->scsi.lun == first->scsi.lun;
 }
 
 void async_task_aborted(struct tgt_task *task)

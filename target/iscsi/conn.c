@@ -18,12 +18,11 @@ static const enum input conn_input[CONN_STATE_COUNT] = {
 static const uint16_t conn_next[CONN_STATE_COUNT] = {
     [CONN_LOGIN] =
         1u << CONN_PLACING | 1u << CONN_WAIT_OLD | 1u << CONN_FULL | 1u << CONN_CLOSING | 1u << CONN_DEAD,
-    [CONN_PLACING] = 1u << CONN_LOGIN | 1u << CONN_CLOSING | 1u << CONN_DEAD,
-    [CONN_WAIT_OLD] = 1u << CONN_LOGIN | 1u << CONN_CLOSING | 1u << CONN_DEAD,
+    [CONN_PLACING] = 1u << CONN_LOGIN | 1u << CONN_DEAD,
+    [CONN_WAIT_OLD] = 1u << CONN_LOGIN | 1u << CONN_DEAD,
     [CONN_FULL] = 1u << CONN_LOGOUT | 1u << CONN_CLOSING | 1u << CONN_DEAD,
     [CONN_LOGOUT] = 1u << CONN_CLOSING | 1u << CONN_DEAD,
     [CONN_CLOSING] = 1u << CONN_DEAD,
-    [CONN_DEAD] = 0,
 };
 
 void conn_set_state(struct tgt_conn *conn, enum conn_state state)
@@ -42,8 +41,7 @@ const char *conn_label(const struct tgt_conn *conn)
 void conn_doom(struct tgt_conn *conn)
 {
     conn->doomed = true;
-    if (conn->r)
-        conn->r->troubled = true;
+    conn->r->troubled = true;
 }
 
 bool conn_live(const struct tgt_conn *conn)
@@ -54,8 +52,7 @@ bool conn_live(const struct tgt_conn *conn)
 void conn_set_deadline(struct tgt_conn *conn, uint64_t when_ns)
 {
     conn->deadline_ns = when_ns;
-    if (conn->r && when_ns < conn->r->deadline_ns)
-        conn->r->deadline_ns = when_ns;
+    reactor_wake(conn->r, when_ns);
 }
 
 /* ---- birth and death ---- */
@@ -70,13 +67,11 @@ int tgt_conn_new(struct tgt_reactor *r, const struct tgt_conn_info *info, struct
     conn->info = *info;
     conn->state = CONN_LOGIN;
     conn->stat_sn = 1; /* any start will do */
-    list_init(&conn->session_node);
     list_init(&conn->kept);
     state_conn(r, &conn->rfc, CONN_EV_TRANSPORT);
     list_init(&conn->send_node);
     list_init(&conn->read_node);
     list_init(&conn->place_event.node);
-    list_init(&conn->close_event.node);
     list_init(&conn->reset_event.node);
     framer_init(&conn->framer, r->pool, TGT_LOGIN_SEGMENT_LEN);
     conn->framer.max_ahs =
@@ -166,14 +161,12 @@ void conn_close_after_flush(struct tgt_conn *conn, const char *reason)
 
 void tgt_conn_lost(struct tgt_conn *conn, int err)
 {
-    conn->rx_lent = false;
     conn_drop(conn, err ? err_text(err) : "closed by the initiator"); /* R7143-7.1.4.3-07 */
 }
 
 void tgt_conn_closed(struct tgt_conn *conn)
 {
     assert(conn->state == CONN_DEAD);
-    conn->tx_lent = conn->rx_lent = false;
     tx_fini(&conn->tx); /* counts down what tasks wait for */
     list_remove(&conn->close_event.node);
     list_remove(&conn->send_node);
@@ -205,8 +198,7 @@ void tgt_conn_closed(struct tgt_conn *conn)
 
 void conn_kick(struct tgt_conn *conn)
 {
-    if (conn->state != CONN_DEAD && conn->r && !conn->tx_lent && tx_pending(&conn->tx) &&
-        !list_linked(&conn->send_node))
+    if (conn->state != CONN_DEAD && !conn->tx_lent && tx_pending(&conn->tx) && !list_linked(&conn->send_node))
         list_push_back(&conn->r->to_send, &conn->send_node);
 }
 
@@ -319,7 +311,7 @@ enum tgt_room tgt_conn_room(struct tgt_conn *conn, struct io_vec *places, uint32
     conn->reading = true;
     list_remove(&conn->read_node);
     *count = framer_room(&conn->framer, places);
-    conn->rx_lent = *count > 0;
+    conn->rx_lent = *count;
     return *count > 0 ? TGT_ROOM_PLACES : TGT_ROOM_ANY;
 }
 

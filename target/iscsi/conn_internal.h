@@ -32,6 +32,9 @@
 #define TGT_KEPT_STATUS_ASK     256u  /* of these, when they are asked after */
 #define TGT_RECOVERIES_MAX      8u    /* recovery R2Ts of one command */
 #define TGT_DATA_OUT_NS         10000000000u /* how long data that was asked for may take, level 1 and above */
+#define TGT_LOGIN_TEXT_FIRST    1024u        /* bytes of memory for a login's text to begin with */
+#define TGT_LOGIN_ANSWER_OWN    4096u        /* bytes of an answer that owe nothing to the text it answers */
+#define TGT_LOGIN_ANSWER_GROWTH 6u           /* bytes of an answer for each byte of the text it answers */
 #define TGT_LOGIN_SEGMENT_LEN   8192u        /* bytes: R7143-6.3-04, during login the default applies */
 #define TGT_ASYNC_NEGOTIATE_S   10u          /* seconds given in an asynchronous negotiation request */
 #define TGT_FENCE_NS            10000000000u /* how long a response fence waits for acknowledgements */
@@ -70,6 +73,31 @@ enum reject_reason {
     REJECT_RESOURCES = 0x0a,
     REJECT_LOGOUT = 0x0c
 };
+
+static inline uint32_t least_of(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+static inline uint32_t most_of(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+/* The reactor is to look at its clocks at this time, if not earlier. */
+static inline void reactor_wake(struct tgt_reactor *r, uint64_t when_ns)
+{
+    if (when_ns < r->deadline_ns)
+        r->deadline_ns = when_ns;
+}
+/* What one text may be long: R7143-6.1-15 */
+static inline uint32_t text_cap(const struct tgt_config *config)
+{
+    return most_of(config->limits.text_len_max, TEXT_SEGMENT_LEN_MIN);
+}
+/* Commands that a session may have outstanding. */
+static inline uint32_t window_of(const struct tgt_config *config)
+{
+    return least_of(most_of(config->limits.command_window, 1), TGT_WINDOW_MAX);
+}
 
 /* One event waiting to be pulled. */
 struct tgt_event_slot {
@@ -149,7 +177,8 @@ struct tgt_login {
     struct chap_target chap;
     bool chap_on, chap_running, need_auth, authenticated;
     struct text_assembler in;
-    char *in_buf, *out_buf; /* owned, text_len_max each */
+    size_t text_max;        /* bytes of a text at most, either way */
+    char *in_buf, *out_buf; /* owned; NULL until a text comes, and as long as it needs */
     struct text_writer writer;
     struct text_splitter out;
     bool answering;          /* out has segments left */
@@ -339,7 +368,7 @@ struct held_pdu {
     bool plug; /* an aborted command that will never come */
     struct tgt_conn *conn;
     uint8_t bhs[PDU_BHS_LEN];
-    uint32_t ahs_len, data_len;
+    uint32_t ahs_len;
     struct slice data;
     /* Unsolicited data that comes before its command's turn. */
     bool first_due, first_lost;
@@ -393,7 +422,6 @@ struct tgt_session {
     uint32_t window;                              /* commands */
     uint32_t active, immediate_active, tmf_count; /* commands in progress */
     struct list_node held;
-    uint32_t held_count;
     struct list_node tasks, waiting, tmfs;
     uint64_t data_started;   /* bytes of data of started commands */
     struct retired *retired; /* retired_count of them: `few`, or owned and made with the first write */
@@ -609,8 +637,8 @@ void data_out_arrived(struct tgt_task *task,
 void data_out_release(
     struct tgt_task *task); /* drops what was collected; later data is dropped by its tags */
 bool data_out_settled(const struct tgt_task *task); /* no Data-Out is due */
-/* Asks again for what an R2T did not bring (R7143-11.8-08). False: often enough, the task has failed. */
-bool data_out_recover(struct tgt_task *task, struct out_r2t *r2t);
+/* Asks again for what an R2T did not bring (R7143-11.8-08); when that was often enough, the task fails. */
+void data_out_recover(struct tgt_task *task, struct out_r2t *r2t);
 void data_out_suspend(struct tgt_task *task); /* its connection is gone: R2Ts are void */
 void data_out_resume(struct tgt_task *task);  /* and are made anew */
 void data_out_watch(struct tgt_task *task);   /* patience with what was asked for begins anew */

@@ -245,18 +245,17 @@ static void give_up(struct tgt_task *task)
     iscsi_task_fail(task, ASC_PROTOCOL_CRC, ASCQ_PROTOCOL_CRC); /* R7143-7.8-03 */
 }
 
-bool data_out_recover(struct tgt_task *task, struct out_r2t *r2t)
+void data_out_recover(struct tgt_task *task, struct out_r2t *r2t)
 {
     task->session->r->counters.recovery_r2ts++;
     if (!too_often(task) && !task->out_stop) {
         again(task, r2t);
         data_out_watch(task);
-        return true;
+        return;
     }
     r2t->open = false;
     task->r2t_open--;
     give_up(task);
-    return false;
 }
 
 void data_out_suspend(struct tgt_task *task)
@@ -316,9 +315,7 @@ void data_out_tick(struct tgt_task *task, uint64_t now_ns)
     if (first) {
         task->unsolicited = false;
         retired_add(task->session, task->itt, PDU_TAG_RESERVED); /* it may still come */
-        if (too_often(task))
-            give_up(task);
-        else if (task->out_wanted)
+        if (task->out_wanted)
             data_out_ready(task);
     }
     for (uint32_t i = 0; i < TGT_R2T_MAX && !first; i++) {

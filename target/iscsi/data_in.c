@@ -56,17 +56,6 @@ static void ask_acknowledgement(struct tgt_task *task, struct pdu_data_in *pdu)
     pdu->lun = task->scsi.lun;
 }
 
-/* The piece's bytes. At level 1 and above they are kept beyond the span's life: a view of memory that is
- * nobody's chunk is copied. */
-static bool piece(struct tgt_task *task, const struct scsi_span *span, uint32_t at, uint32_t len,
-                  struct slice *out)
-{
-    if (!span->data.chunk && session_level(task->session) > 0)
-        return conn_copy(task->conn, span->data.ptr + at, len, out);
-    *out = slice_sub(&span->data, at, len);
-    return true;
-}
-
 /* One PDU. Sequences end at MaxBurstLength (R7143-11.7.1-04) and with the last piece (R7143-11.7.1-02). */
 static void send_piece(struct tgt_task *task, struct scsi_span *span, uint32_t at, uint32_t len, bool last,
                        bool status)
@@ -76,11 +65,7 @@ static void send_piece(struct tgt_task *task, struct scsi_span *span, uint32_t a
     bool keeps = session_level(s) > 0;
     uint8_t bhs[PDU_BHS_LEN];
     struct pdu_data_in pdu;
-    struct slice data;
-    if (!piece(task, span, at, len, &data)) {
-        iscsi_task_status(task, STATUS_BUSY);
-        return;
-    }
+    struct slice data = slice_sub(&span->data, at, len);
     pdu_data_in_init(&pdu);
     uint32_t burst_left = task->burst_left - len;
     pdu.final = last || burst_left == 0; /* R7143-11.7.3-03: status implies last */
@@ -145,18 +130,13 @@ static bool push(struct tgt_task *task, bool all)
 
 static void take_span(struct tgt_task *task, struct scsi_span *span)
 {
-    uint64_t room = span->offset < task->edtl_in ? task->edtl_in - span->offset : 0;
-    uint32_t len = span->data.len < room ? span->data.len : (uint32_t)room;
-    if (len == 0) {
-        scsi_span_done(&task->session->r->scsi, span);
-        return;
-    }
+    assert(span->data.len && span->offset + span->data.len <= task->edtl_in);
     task->spans[task->span_count++] = span;
     if (task->in_count == 0)
         task->burst_left = task->session->params.max_burst_length;
     task->held = span;
     task->held_at = 0;
-    task->held_len = len;
+    task->held_len = span->data.len;
 }
 
 void data_in_ready(struct tgt_task *task)
@@ -215,7 +195,7 @@ bool data_in_finish(struct tgt_task *task, bool with_status)
     }
     if (!span)
         return false;
-    if (!conn_live(task->conn) || !keep_room(task))
+    if (!keep_room(task))
         return false;
     uint32_t most = piece_max(task); /* less than what is held only when the command has failed */
     send_piece(task, span, task->held_at, task->held_len < most ? task->held_len : most, true, with_status);

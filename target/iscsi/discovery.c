@@ -2,11 +2,9 @@
 #include "common/base/err.h"
 #include "target/iscsi/conn_internal.h"
 
-#define ANSWER_MAX (64u * 1024 * 1024) /* bytes: a bound for the loop below, far beyond any configuration */
-
 /* HOST:PORT,TAG. A wildcard stands for the address that the initiator has reached; of the other family
  * nothing is known, so such a portal is left out. */
-static bool portal_text(const struct tgt_conn *conn, const struct tgt_portal *portal, char *out, size_t cap)
+static bool portal_text(const struct tgt_conn *conn, const struct tgt_portal *portal, char *out)
 {
     char host[IO_ADDR_TEXT_MAX];
     const char *text = portal->advertise;
@@ -22,8 +20,6 @@ static bool portal_text(const struct tgt_conn *conn, const struct tgt_portal *po
         text = addr_format(&addr, host, sizeof host); /* brackets around IPv6 */
     }
     size_t len = strlen(text);
-    if (len + 7 > cap)
-        return false;
     memcpy(out, text, len);
     char digits[5];
     int count = 0;
@@ -39,10 +35,10 @@ static bool portal_text(const struct tgt_conn *conn, const struct tgt_portal *po
 static void add_target(const struct tgt_conn *conn, const struct tgt_config *config,
                        const struct tgt_target *target, struct text_writer *w)
 {
-    char address[400];
+    char address[sizeof config->portals->advertise + sizeof ",65535"];
     text_add(w, "TargetName", target->name); /* R7143-C-12 */
     for (uint32_t i = 0; i < config->portal_count; i++)
-        if (portal_text(conn, &config->portals[i], address, sizeof address))
+        if (portal_text(conn, &config->portals[i], address))
             text_add(w, "TargetAddress", address);
 }
 
@@ -67,7 +63,7 @@ int discovery_answer(struct tgt_conn *conn, const char *what, char **buf, size_t
     bool all = strcmp(what, "All") == 0;
     if (s->discovery ? !what[0] && !s->key.target[0] : all)
         return ERR_INVALID;
-    for (;;) {
+    for (;;) { /* as long as the configuration is large */
         struct text_writer w;
         text_writer_init(&w, *buf + *used, *cap - *used);
         for (uint32_t i = 0; i < config->target_count && !w.overflow; i++)
@@ -77,8 +73,6 @@ int discovery_answer(struct tgt_conn *conn, const char *what, char **buf, size_t
             *used += w.len;
             return 0;
         }
-        if (*cap >= ANSWER_MAX)
-            return ERR_NOMEM;
         char *larger = env_alloc(conn->env, *cap * 2);
         if (!larger)
             return ERR_NOMEM;

@@ -28,14 +28,12 @@ static bool naca(const struct scsi_task *scsi)
     return at && scsi->cdb[at] & CONTROL_NACA;
 }
 
-/* Sense is fixed or descriptor format: where key and code are. */
+/* Of a CHECK CONDITION, which always has sense, in fixed or descriptor format: where key and code are. */
 static bool is_abort_attention(const struct scsi_task *scsi)
 {
-    if (scsi->sense_len < 8)
-        return false;
     bool descriptor = (scsi->sense[0] & 0x7f) >= 0x72;
     uint8_t key = descriptor ? scsi->sense[1] & 15 : scsi->sense[2] & 15;
-    uint8_t asc = descriptor ? scsi->sense[2] : scsi->sense_len > 12 ? scsi->sense[12] : 0;
+    uint8_t asc = descriptor ? scsi->sense[2] : scsi->sense[12];
     return key == SENSE_UNIT_ATTENTION && (asc == ASC_RESET || asc == ASC_COMMANDS_CLEARED);
 }
 
@@ -163,8 +161,6 @@ static bool admit(struct tgt_session *s, struct fenced *item)
         return true;
     if (s->fence.current == item || (item->node.next && list_linked(&item->node)))
         return false; /* waits already */
-    if (!item->node.next)
-        list_init(&item->node);
     if (s->closing || !blocked(s, item)) {
         bool alone = s->conn_count < 2;
         if (s->closing || !item->wants || alone)

@@ -28,22 +28,54 @@ static enum login_move login_move(const struct pdu_login_request *req)
 
 static bool login_new(struct tgt_conn *conn)
 {
-    uint32_t cap = conn->r->config->limits.text_len_max;
-    if (cap < TEXT_SEGMENT_LEN_MIN) /* R7143-6.1-15 */
-        cap = TEXT_SEGMENT_LEN_MIN;
     struct tgt_login *login = env_alloc(conn->env, sizeof *login);
     if (!login)
         return false;
-    login->in_buf = env_alloc(conn->env, cap);
-    login->out_buf = env_alloc(conn->env, cap);
+    login->text_max = text_cap(conn->r->config);
     conn->login = login;
-    if (!login->in_buf || !login->out_buf) {
-        login_free(conn);
-        return false;
-    }
-    text_assembler_init(&login->in, login->in_buf, cap);
-    text_writer_init(&login->writer, login->out_buf, cap);
     return true;
+}
+
+/* Most logins are a few hundred bytes, so the memory follows what comes: zeroing two texts of the greatest
+ * length was the most expensive part of a login. False: no memory. A text that is longer than the limit is
+ * the assembler's to refuse. */
+static bool login_in_room(struct tgt_conn *conn, size_t more)
+{
+    struct tgt_login *login = conn->login;
+    struct text_assembler *in = &login->in;
+    size_t have = in->open ? in->len : 0, cap = in->cap ? in->cap : TGT_LOGIN_TEXT_FIRST;
+    while (cap < login->text_max && more > cap - have)
+        cap *= 2;
+    if (cap > login->text_max)
+        cap = login->text_max;
+    if (in->buf && cap == in->cap)
+        return true;
+    char *larger = env_alloc(conn->env, cap);
+    if (!larger)
+        return false;
+    if (have)
+        memcpy(larger, in->buf, have);
+    env_free(conn->env, login->in_buf);
+    login->in_buf = in->buf = larger;
+    in->cap = cap;
+    return true;
+}
+
+/* Room for the answer to the text that has come: its keys may all be unknown, and "a=" costs us
+ * "a=NotUnderstood"; our own declarations, offers and a CHAP challenge come on top. */
+static bool login_out_room(struct tgt_conn *conn)
+{
+    struct tgt_login *login = conn->login;
+    size_t cap = TGT_LOGIN_ANSWER_OWN + TGT_LOGIN_ANSWER_GROWTH * login->in.len;
+    if (cap > login->text_max)
+        cap = login->text_max;
+    if (!login->out_buf || cap > login->writer.cap) {
+        env_free(conn->env, login->out_buf);
+        login->out_buf = env_alloc(conn->env, cap);
+        login->writer.cap = cap;
+    }
+    text_writer_init(&login->writer, login->out_buf, login->writer.cap);
+    return login->out_buf != NULL;
 }
 
 void login_free(struct tgt_conn *conn)
@@ -70,10 +102,8 @@ static void login_window(const struct tgt_conn *conn, struct pdu_login_response 
         session_numbers(s, &rsp->exp_cmd_sn, &rsp->max_cmd_sn);
         return;
     }
-    uint32_t window = conn->r->config->limits.command_window;
-    window = window < 1 ? 1 : window > TGT_WINDOW_MAX ? TGT_WINDOW_MAX : window;
     rsp->exp_cmd_sn = conn->login->first.cmd_sn; /* R7143-11.12.8-01 */
-    rsp->max_cmd_sn = rsp->exp_cmd_sn + window - 1;
+    rsp->max_cmd_sn = rsp->exp_cmd_sn + window_of(conn->r->config) - 1;
 }
 
 void login_send(struct tgt_conn *conn, uint16_t status, bool transit, bool more, struct slice *data)
@@ -151,9 +181,7 @@ static void enter_full_feature(struct tgt_conn *conn, struct slice *data)
     conn->framer.max_data = p->max_recv_data_segment_length;
     conn->framer.max_ahs = PDU_AHS_LEN_MAX;
     conn->deadline_ns = UINT64_MAX;
-    uint64_t ping = nop_deadline(conn);
-    if (ping < r->deadline_ns)
-        r->deadline_ns = ping;
+    reactor_wake(r, nop_deadline(conn));
     r->counters.logins++;
     env_trace(conn->env, TRACE_INFO, "login.ok", s->key.initiator, s->discovery ? "discovery" : s->key.target,
               s->key.tsih, s->id);
@@ -247,7 +275,7 @@ static bool take_pairs(struct tgt_conn *conn, bool *chap_keys)
     struct text_parser parser;
     struct text_range key, value;
     enum text_result result;
-    text_parser_init(&parser, login->in.buf, login->in.len, login->in.cap);
+    text_parser_init(&parser, login->in.buf, login->in.len, login->text_max);
     while ((result = text_parser_next(&parser, &key, &value)) == TEXT_PAIR) {
         switch (key_receive(&login->neg, key, value, &login->writer)) {
         case KEYS_OK:
@@ -284,7 +312,10 @@ static void negotiate(struct tgt_conn *conn)
     }
     if (redirect_login(conn, login->stage == 1))
         return;
-    text_writer_init(&login->writer, login->out_buf, login->in.cap);
+    if (!login_out_room(conn)) {
+        login_fail(conn, LOGIN_NO_RESOURCES, NULL, "out of memory");
+        return;
+    }
     /* R7143-6.3.1-10, R7143-13.9-02, R7143-13.6-01: portal group tag and alias in the first response */
     key_declare_target(&login->neg, &login->writer);
     login->neg.config.target_alias = NULL; /* borrowed from a snapshot that may go */
@@ -298,7 +329,7 @@ static void negotiate(struct tgt_conn *conn)
         return;
     /* R7143-6.3.2-07, R7143-12.1-03: who stays in the stage and offers nothing is told what we want */
     login->neg.config.propose_auth = login->need_auth && !login->now.transit;
-    if (login->stage == 0 && login->neg.config.propose_auth)
+    if (login->stage == 0)
         key_offer_security(&login->neg, &login->writer);
     if (login->stage == 1)
         key_offer_operational(&login->neg, &login->writer);
@@ -417,6 +448,10 @@ void login_pdu(struct tgt_conn *conn, struct framer_pdu *pdu)
             login_fail(conn, LOGIN_INITIATOR_ERROR, "text", "the previous answer has not been fetched");
         else
             login_answer(conn);
+        return;
+    }
+    if (!login_in_room(conn, pdu->data_len)) {
+        login_fail(conn, LOGIN_NO_RESOURCES, NULL, "out of memory");
         return;
     }
     switch (text_assembler_add(&login->in, pdu->data.ptr, pdu->data.len, login->now.more)) {

@@ -58,18 +58,14 @@ static bool find_user(void *ctx, const char *name, struct chap_user *out)
  * burst that fit one buffer. */
 static void bound_config(struct key_config *config)
 {
-    if (config->max_connections > TGT_CONNECTIONS_MAX)
-        config->max_connections = TGT_CONNECTIONS_MAX;
-    if (config->error_recovery_level > 2) /* R7143-7.1.5-02, R7143-7.1.5-03, R7143-7.1.5-05, R7143-7.1.5-06 */
-        config->error_recovery_level = 2;
+    config->max_connections = least_of(config->max_connections, TGT_CONNECTIONS_MAX);
+    /* R7143-7.1.5-02, R7143-7.1.5-03, R7143-7.1.5-05, R7143-7.1.5-06 */
+    config->error_recovery_level = least_of(config->error_recovery_level, 2);
     config->data_pdu_in_order = true;
     config->data_sequence_in_order = true;
-    if (config->iscsi_protocol_level > 2)
-        config->iscsi_protocol_level = 2;
-    if (config->first_burst_length > SCSI_SPAN_LEN)
-        config->first_burst_length = SCSI_SPAN_LEN;
-    if (config->max_recv_data_segment_length > POOL_CLASS_MAX)
-        config->max_recv_data_segment_length = POOL_CLASS_MAX;
+    config->iscsi_protocol_level = least_of(config->iscsi_protocol_level, 2);
+    config->first_burst_length = least_of(config->first_burst_length, SCSI_SPAN_LEN);
+    config->max_recv_data_segment_length = least_of(config->max_recv_data_segment_length, POOL_CLASS_MAX);
     config->discovery_digest_none = true;
 }
 
@@ -87,7 +83,7 @@ static void start_negotiation(struct tgt_conn *conn, const struct tgt_session *j
     login->need_auth = users > 0;
     config.auth_methods.count = 1;
     config.auth_methods.value[0] = users > 0 ? KEY_AUTH_CHAP : KEY_AUTH_NONE; /* R7143-6.3.2-02 */
-    config.target_alias = login->target && login->target->alias[0] ? login->target->alias : NULL;
+    config.target_alias = login->target ? login->target->alias : NULL;        /* "" is none */
     config.target_portal_group_tag = conn->info.group;
     key_negotiation_init(&login->neg, KEY_ROLE_TARGET, &config, login->first.tsih == 0,
                          joined ? &joined->params : NULL);
@@ -173,7 +169,6 @@ void login_gave_up(struct tgt_conn *conn)
     }
     if (login->continues || login->cleans)
         not_joined(conn);
-    login->leading = login->continues = login->cleans = false;
 }
 
 /* The target and the right to see it. */
@@ -186,6 +181,7 @@ static bool identify_target(struct tgt_conn *conn)
             login_fail(conn, LOGIN_NOT_FOUND, "TargetName", "no such target"); /* R7143-11.13.5-07 */
             return false;
         }
+        /* By its name, never by its alias: R7143-13.6-02 */
         if (!tgt_target_admits(login->target, login->key.initiator, &conn->info.peer)) {
             login_fail(conn, LOGIN_FORBIDDEN, "InitiatorName", "access denied"); /* R7143-11.13.5-08 */
             return false;
@@ -214,7 +210,7 @@ bool login_identify(struct tgt_conn *conn)
         login_fail(conn, LOGIN_MISSING, "TargetName", "missing");
         return false;
     }
-    bool names_good = login->key.initiator[0] && (!login->has_target || login->key.target[0]);
+    bool names_good = *login->key.initiator && (!login->has_target || *login->key.target);
     if (names_good && !identify_target(conn))
         return false;
     if (names_good && login->first.tsih != 0 && !identify_session(conn, &joined))

@@ -53,7 +53,7 @@ static void begin(struct tgt_conn *conn, const struct pdu_logout_request *req)
     abort_scope(s, req->reason == LOGOUT_CLOSE_SESSION ? NULL : conn, req->reason == LOGOUT_RECOVERY);
     if (req->reason == LOGOUT_CLOSE_SESSION)
         lost_end_all(s);
-    logout_run(s);
+    /* logout_run answers: session_run calls it when all input has been looked at */
 }
 
 /* A CID whose transport is gone, or is taken down now: R7143-11.14-07. */

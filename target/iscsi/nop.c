@@ -3,14 +3,13 @@
 #include "common/base/mutant.h"
 #include "target/iscsi/conn_internal.h"
 
-static void nop_in(struct tgt_conn *conn, uint32_t itt, uint32_t ttt, uint64_t lun, struct slice *data)
+static void nop_in(struct tgt_conn *conn, uint32_t itt, uint32_t ttt, struct slice *data)
 {
     uint8_t bhs[PDU_BHS_LEN];
     struct pdu_nop_in pdu;
     pdu_nop_in_init(&pdu);
     pdu.itt = itt;
     pdu.ttt = ttt;
-    pdu.lun = lun;
     /* R7143-11.19.2-01: used up only when it answers */
     pdu.stat_sn = itt != PDU_TAG_RESERVED ? conn->stat_sn++ : conn->stat_sn;
     session_numbers(conn->session, &pdu.exp_cmd_sn, &pdu.max_cmd_sn);
@@ -30,28 +29,24 @@ void nop_out(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data)
         if (conn->ping_open && pdu.ttt == conn->ping_ttt) {
             conn->ping_open = false;
             conn->ping_answered = true;
-            uint64_t next = nop_deadline(conn);
-            if (next < conn->r->deadline_ns)
-                conn->r->deadline_ns = next;
+            reactor_wake(conn->r, nop_deadline(conn));
         }
         return;
     }
     /* R7143-11.18.1-02, R7143-11.19-01, R7143-11.19-02, R7143-11.19-03: the ping's own bytes, as many as it
      * takes */
-    uint32_t most = conn->params.peer_max_recv_data_segment_length;
-    if (data->len > most)
-        data->len = most;
+    data->len = least_of(data->len, conn->params.peer_max_recv_data_segment_length);
     struct slice echo = *data;
     *data = (struct slice){0};
     if (!MUTANT(nop_unanswered))
-        nop_in(conn, pdu.itt, PDU_TAG_RESERVED, 0, echo.len ? &echo : NULL);
+        nop_in(conn, pdu.itt, PDU_TAG_RESERVED, echo.len ? &echo : NULL);
     if (!echo.len)
         slice_release(&echo);
 }
 
 void nop_announce(struct tgt_conn *conn)
 {
-    nop_in(conn, PDU_TAG_RESERVED, PDU_TAG_RESERVED, 0, NULL);
+    nop_in(conn, PDU_TAG_RESERVED, PDU_TAG_RESERVED, NULL);
 }
 
 /* ---- our pings ---- */
@@ -83,7 +78,7 @@ static void ping(struct tgt_conn *conn)
     if (++conn->ping_ttt == PDU_TAG_RESERVED)
         conn->ping_ttt = 1;
     /* R7143-7.14-01, R7143-11.19-05, R7143-11.19.1-01, R7143-11.19.3-01: LUN 0 is as correct as any */
-    nop_in(conn, PDU_TAG_RESERVED, conn->ping_ttt, 0, NULL);
+    nop_in(conn, PDU_TAG_RESERVED, conn->ping_ttt, NULL);
 }
 
 void nop_solicit(struct tgt_conn *conn)

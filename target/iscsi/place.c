@@ -56,7 +56,6 @@ void tgt_conn_adopt(struct tgt_reactor *r, struct tgt_conn *conn)
 {
     bool ok = conn->carry != NULL;
     conn->r = r;
-    r->troubled |= conn->doomed || conn->stalled;
     conn->env = r->env;
     list_push_back(&r->conns, &conn->node);
     tx_move(&conn->tx, &r->tx_pool);

@@ -222,28 +222,20 @@ void tgt_tick(struct tgt_reactor *r)
     list_for_each(it, &r->conns)
     {
         const struct tgt_conn *conn = list_entry(it, struct tgt_conn, node);
-        uint64_t when = conn->deadline_ns, ping = nop_deadline(conn);
-        if (ping < when)
-            when = ping;
-        if (when < r->deadline_ns)
-            r->deadline_ns = when;
+        reactor_wake(r, conn->deadline_ns);
+        reactor_wake(r, nop_deadline(conn));
     }
     list_for_each(it, &r->sessions)
     {
         const struct tgt_session *s = list_entry(it, struct tgt_session, node);
-        uint64_t stop = stop_deadline(s), fence = fence_deadline(s);
-        uint64_t own = session_deadline(s);
-        if (own < r->deadline_ns)
-            r->deadline_ns = own;
-        if (stop < r->deadline_ns)
-            r->deadline_ns = stop;
-        if (fence < r->deadline_ns)
-            r->deadline_ns = fence;
+        reactor_wake(r, session_deadline(s));
+        reactor_wake(r, stop_deadline(s));
+        reactor_wake(r, fence_deadline(s));
         list_for_each(t, &s->tmfs)
         {
             const struct tgt_tmf *tmf = list_entry(t, struct tgt_tmf, session_node);
-            if (!tmf->started && tmf->deadline_ns > now && tmf->deadline_ns < r->deadline_ns)
-                r->deadline_ns = tmf->deadline_ns;
+            if (!tmf->started && tmf->deadline_ns > now)
+                reactor_wake(r, tmf->deadline_ns);
         }
     }
 }

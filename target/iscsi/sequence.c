@@ -7,7 +7,6 @@
 static void held_free(struct tgt_session *s, struct held_pdu *held)
 {
     list_remove(&held->node);
-    s->held_count--;
     slice_release(&held->data);
     slice_release(&held->first);
     env_free(s->r->env, held);
@@ -38,7 +37,6 @@ static struct held_pdu *held_new(struct tgt_session *s, uint32_t cmd_sn, uint32_
     held->ahs_len = ahs_len;
     struct list_node *place = held_place(s, cmd_sn);
     list_insert_between(place->prev, &held->node, place);
-    s->held_count++;
     return held;
 }
 

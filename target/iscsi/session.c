@@ -19,53 +19,40 @@ static uint16_t new_tsih(struct tgt_reactor *r)
     }
 }
 
-static char *put_text(char *out, const char *end, const char *text)
-{
-    while (*text && out < end - 1)
-        *out++ = *text++;
-    *out = '\0';
-    return out;
-}
-
-static char *put_hex(char *out, const char *end, const uint8_t *bytes, size_t len)
+/* NAME, what stands between, and the bytes in hexadecimal. Returns where the text ends: behind its NUL. */
+static char *put_port(char *out, const char *name, const char *middle, const uint8_t *bytes, size_t len)
 {
     static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < len && out < end - 2; i++) {
+    while (*name)
+        *out++ = *name++;
+    while (*middle)
+        *out++ = *middle++;
+    for (size_t i = 0; i < len; i++) {
         *out++ = digits[bytes[i] >> 4];
         *out++ = digits[bytes[i] & 15];
     }
-    *out = '\0';
+    *out++ = '\0';
     return out;
 }
 
 /* R7143-4.4.2-03: the SCSI port names of both ends, in as many bytes as they have. */
 static bool name_ports(struct tgt_session *s)
 {
-    static const char middle[] = ",i,0x";
+    static const char initiator[] = ",i,0x", target[] = ",t,0x";
     struct scsi_nexus *nexus = &s->nexus;
     uint8_t tag[2];
     be16_put(tag, s->key.group);
-    size_t initiator = strlen(s->key.initiator) + sizeof middle + 2 * sizeof s->key.isid;
-    size_t target = strlen(s->key.target) + sizeof middle + 2 * sizeof tag;
-    s->ports = env_alloc(s->r->env, initiator + target);
+    s->ports = env_alloc(s->r->env, strlen(s->key.initiator) + sizeof initiator + 2 * sizeof s->key.isid +
+                                        strlen(s->key.target) + sizeof target + 2 * sizeof tag);
     if (!s->ports)
         return false;
-    char *end = s->ports + initiator, *p = put_text(s->ports, end, s->key.initiator);
-    put_hex(put_text(p, end, middle), end, s->key.isid, sizeof s->key.isid);
     nexus->initiator_port = s->ports;
-    nexus->target_port = end;
-    p = put_text(end, end + target, s->key.target);
-    put_hex(put_text(p, end + target, ",t,0x"), end + target, tag, sizeof tag);
+    nexus->target_port = put_port(s->ports, s->key.initiator, initiator, s->key.isid, sizeof s->key.isid);
+    put_port(s->ports + strlen(s->ports) + 1, s->key.target, target, tag, sizeof tag);
     nexus->target_name = s->key.target;
     nexus->target_portal_group_tag = s->key.group;
     nexus->relative_port = s->key.group;
     return true;
-}
-
-static uint32_t window_of(const struct tgt_config *config)
-{
-    uint32_t window = config->limits.command_window;
-    return window < 1 ? 1 : window > TGT_WINDOW_MAX ? TGT_WINDOW_MAX : window;
 }
 
 int session_new(struct tgt_conn *conn, struct tgt_session **out)
@@ -84,7 +71,7 @@ int session_new(struct tgt_conn *conn, struct tgt_session **out)
     s->created_ns = env_now(r->env);
     s->window = window_of(login->config);
     s->exp_cmd_sn = login->first.cmd_sn; /* R7143-11.12.8-01 */
-    s->max_cmd_sn = s->exp_cmd_sn + s->window - 1;
+    s->max_cmd_sn = s->exp_cmd_sn;       /* at least: session_numbers makes more of it */
     list_init(&s->run_node);
     s->retired = s->few;
     s->retired_count = TGT_RETIRED_FEW;
@@ -95,9 +82,7 @@ int session_new(struct tgt_conn *conn, struct tgt_session **out)
     list_init(&s->tmfs);
     list_init(&s->lost);
     s->rfc = SESSION_ACTIVE; /* since its login began */
-    list_init(&s->up_event.node);
     list_init(&s->fence.queue);
-    list_init(&s->down_event.node);
     if (!s->discovery) {
         s->nexus.map = &s->target->map;
         int err = name_ports(s) ? scsi_nexus_open(&r->scsi, &s->nexus) : ERR_NOMEM;
@@ -247,8 +232,6 @@ static void session_end(struct tgt_session *s)
     s->config = NULL;
     s->target = NULL;
     s->down_event.ended = s;
-    /* The address of a connection that may be gone is no use to anybody. */
-    s->up_event.conn = NULL;
     event_push(r, &s->down_event, TGT_EVENT_SESSION_DOWN, NULL, &s->key, s->reason);
     env_trace(r->env, TRACE_INFO, "session.down", s->key.initiator, s->reason, s->key.tsih, s->id);
     list_for_each_safe(it, &r->conns)

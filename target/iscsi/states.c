@@ -54,7 +54,7 @@ static const struct move conn_moves[CONN_RFC_STATE_COUNT][CONN_RFC_EVENT_COUNT] 
         [CONN_EV_CLOSED]        = TO(CONN_FREE, T18),            /* R7143-8.1.2-08, R7143-8.1.2-09 */
         [CONN_EV_LOST]          = TO(CONN_CLEANUP_WAIT, T16),    /* R7143-8.1.2-16 */
     },
-    [CONN_CLEANUP_WAIT] = { { false, 0, 0 } }, /* goes on in the next table */
+    /* CONN_CLEANUP_WAIT goes on in the next table */
 };
 
 static const struct move cleanup_moves[CLEANUP_STATE_COUNT][CLEANUP_EVENT_COUNT] = {
@@ -66,7 +66,6 @@ static const struct move cleanup_moves[CLEANUP_STATE_COUNT][CLEANUP_EVENT_COUNT]
         [CLEANUP_EV_FAILED]     = TO(CLEANUP_WAIT, M3),          /* R7143-8.2.2-02 */
         [CLEANUP_EV_DONE]       = TO(CLEANUP_FREE, M4),          /* R7143-8.2-02, R7143-8.2-03 */
     },
-    [CLEANUP_FREE] = { { false, 0, 0 } },
 };
 
 /* R7143-8.3.2-01 */

@@ -22,8 +22,7 @@ void stop_session(struct tgt_session *s)
     session_touch(s);
     s->stop_ns = env_now(s->r->env) + wait;
     s->remind_ns = env_now(s->r->env) + wait / 2;
-    if (s->remind_ns < s->r->deadline_ns)
-        s->r->deadline_ns = s->remind_ns;
+    reactor_wake(s->r, s->remind_ns);
     list_for_each_safe(it, &s->conns) async_logout(list_entry(it, struct tgt_conn, session_node),
                                                    (uint32_t)((wait + SECOND_NS - 1) / SECOND_NS));
 }

@@ -5,18 +5,14 @@
 
 static void refuse(struct tgt_conn *conn, const uint8_t *bhs, enum reject_reason reason, const char *why)
 {
-    if (conn->text.neg)
-        key_abandon(conn->text.neg); /* R7143-7.12-03 */
-    conn_text_free(conn);
+    conn_text_free(conn); /* R7143-7.12-03: what it had is dropped, and nothing of it was in force yet */
     reject_send(conn, bhs, NULL, 0, reason, why); /* R7143-6.4-10 */
 }
 
 static bool text_begin(struct tgt_conn *conn, const struct pdu_text_request *req)
 {
     struct text_exchange *x = &conn->text;
-    uint32_t cap = conn->r->config->limits.text_len_max;
-    if (cap < TEXT_SEGMENT_LEN_MIN)
-        cap = TEXT_SEGMENT_LEN_MIN;
+    uint32_t cap = text_cap(conn->r->config);
     conn_text_free(conn); /* R7143-11.10.4-01 */
     x->in_buf = env_alloc(conn->env, cap);
     x->neg = env_alloc(conn->env, sizeof *x->neg);
@@ -116,9 +112,9 @@ static bool declare_max_recv(struct tgt_conn *conn, struct text_writer *w)
     const struct tgt_target *target = conn->session->target;
     if (!conn->renegotiate || !target)
         return true;
-    uint32_t len = target->keys.max_recv_data_segment_length;
     conn->renegotiate = false;
-    return key_offer_max_recv(conn->text.neg, w, len < POOL_CLASS_MAX ? len : POOL_CLASS_MAX);
+    return key_offer_max_recv(conn->text.neg, w,
+                              least_of(target->keys.max_recv_data_segment_length, POOL_CLASS_MAX));
 }
 
 static void complete(struct tgt_conn *conn, const uint8_t *bhs, const struct pdu_text_request *req)
@@ -143,16 +139,17 @@ static void complete(struct tgt_conn *conn, const uint8_t *bhs, const struct pdu
             refuse(conn, bhs, REJECT_RESOURCES, "out of memory");
             return;
         }
-        w.buf = x->out_buf;
-        w.cap = cap;
-        w.len = used;
-        if (err)
+        if (err) {
             text_add(&w, "SendTargets", "Reject"); /* R7143-C-08 */
-    } else if (!declare_max_recv(conn, &w)) {      /* no other key among targets */
+            used = w.len;
+        }
+    } else if (!declare_max_recv(conn, &w)) { /* no other key among targets */
         refuse(conn, bhs, REJECT_RESOURCES, "answer too long");
         return;
+    } else {
+        used = w.len;
     }
-    text_splitter_init(&x->out, x->out_buf, w.len);
+    text_splitter_init(&x->out, x->out_buf, used);
     answer(conn, bhs, req);
 }
 

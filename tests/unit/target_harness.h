@@ -40,6 +40,7 @@ struct world {
     struct ram rams[2];
     bool delay;          /* store requests wait for world_release */
     uint32_t fail_alloc; /* one allocation in this many fails; 0: none */
+    uint64_t live;       /* allocations that have not been freed: none is left at the end */
     int fail_next;       /* result of the next store request, 0: good */
     struct list_node delayed;
     uint32_t delayed_count;
@@ -62,6 +63,7 @@ struct client {
     bool closed;
     bool stuck;   /* takes no bytes */
     bool pending; /* output waits for it */
+    bool waits;   /* was told NOT_NOW: sends on when it is named by tgt_next_to_read */
     uint8_t *in;  /* bytes from the target */
     size_t in_len, in_cap, in_pos;
     uint8_t *out; /* bytes not yet taken by the target */
@@ -99,11 +101,13 @@ static inline void *world_alloc(void *ctx, size_t size, size_t align)
     struct world *w = ctx;
     if (w->fail_alloc && world_random(w) % w->fail_alloc == 0)
         return NULL;
-    return env_host()->alloc(env_host()->ctx, size, align);
+    void *ptr = env_host()->alloc(env_host()->ctx, size, align);
+    w->live += ptr != NULL;
+    return ptr;
 }
 static inline void world_free(void *ctx, void *ptr)
 {
-    (void)ctx;
+    ((struct world *)ctx)->live -= ptr != NULL;
     env_host()->free(env_host()->ctx, ptr);
 }
 static inline size_t world_hash(void *ctx, enum hash_alg alg, const struct bytes *parts, size_t count,
@@ -303,8 +307,10 @@ static inline bool world_turn(struct world *w)
         else
             any |= client_take(c, conn);
     }
-    while ((conn = tgt_next_to_read(&w->r)) != NULL)
+    while ((conn = tgt_next_to_read(&w->r)) != NULL) {
+        ((struct client *)tgt_conn_host(conn))->waits = false;
         any = true;
+    }
     return any;
 }
 
@@ -351,6 +357,7 @@ static inline void world_fini(struct world *w)
     }
     tgt_config_unref(w->config);
     pool_free(w->pool);
+    assert(w->live == 0);
 }
 
 /* ---- client: bytes ---- */
@@ -388,13 +395,14 @@ static inline bool client_arrive(struct client *c)
     struct io_vec places[8];
     uint32_t count;
     size_t left = c->out_len - c->out_pos;
-    if (!c->conn || left == 0)
+    if (!c->conn || left == 0 || c->waits)
         return false;
     size_t n = c->cut ? (c->cut_random ? 1 + world_random(c->w) % c->cut : c->cut) : left;
     if (n > left)
         n = left;
     switch (tgt_conn_room(c->conn, places, &count)) {
     case TGT_ROOM_NOT_NOW:
+        c->waits = true;
         return false;
     case TGT_ROOM_ANY: {
         if (n > tgt_recv_chunk_len())

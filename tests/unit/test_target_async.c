@@ -296,6 +296,41 @@ static struct tgt_config *with_max_recv(uint32_t len)
     return config;
 }
 
+/* Another initiator clears one LU: the message speaks of that one, and what runs on the other goes on. */
+static void only_the_cleared_lun_is_spoken_of(void **state)
+{
+    (void)state;
+    for (uint64_t lun = 0; lun < 2; lun++) {
+        client_fini(&c);
+        client_init(&c, &w);
+        client_login(&c, "");
+        settle(&c);
+        client_other(&d, &w, 2, "TaskReporting=FastAbort\nInitialR2T=Yes\nImmediateData=No");
+        settle(&d);
+        struct pdu_r2t r2ts[2] = {write_begin(&d, 0), write_begin(&d, 1)};
+        uint32_t twin = write_begin(&d, lun).itt;
+        assert_int_equal(tmf_do(&c, 5, lun, PDU_TAG_RESERVED, 0).response, 0);
+        assert_int_equal(expect_async(&d, 5).lun >> 48, lun); /* once, for two tasks */
+        for (int i = 0; i < 2; i++) {
+            uint32_t itt = i ? twin : r2ts[lun].itt;
+            struct pdu_scsi_response rsp = expect_response(&d);
+            assert_int_equal(rsp.status, 0x40);
+            assert_int_equal(rsp.itt, itt);
+        }
+        assert_true(client_quiet(&d));
+        static uint8_t data[8 * BLOCK];
+        const struct pdu_r2t *other = &r2ts[!lun];
+        struct pdu_data_out out = data_out(other->itt, other->ttt, 0, 0, true);
+        data_out_send(&d, &out, data, sizeof data);
+        struct pdu_scsi_response rsp = expect_response(&d);
+        assert_int_equal(rsp.status, 0);
+        assert_int_equal(rsp.itt, other->itt);
+        client_fini(&d);
+        memset(&d, 0, sizeof d);
+    }
+    PROVES("R7143-4.2.3.4-14", "target");
+}
+
 static void changed_segment_length_is_renegotiated(void **state)
 {
     (void)state;
@@ -426,6 +461,7 @@ int main(void)
         TEST(new_luns_are_told_once),
         TEST(other_capacity_is_told_with_its_lun),
         TEST(vendor_event_carries_text),
+        TEST(only_the_cleared_lun_is_spoken_of),
         TEST(changed_segment_length_is_renegotiated),
         TEST(new_length_is_told_once_in_a_sequence),
         TEST(shorter_segments_leave_room_for_what_is_under_way),

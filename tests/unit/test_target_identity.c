@@ -14,6 +14,7 @@
 
 static struct world w;
 static struct client c, d;
+static bool lingers; /* log_in stays in the security stage for one request more than it needs */
 
 struct person {
     const char *name, *secret, *initiator, *mutual_name, *mutual_secret;
@@ -87,7 +88,7 @@ static uint16_t log_in(struct client *who, const char *initiator, const char *us
     text_writer_init(&out, buf, sizeof buf);
     assert_int_equal(chap_initiator_start(&i, &out), CHAP_CONTINUE);
     for (int step = 0; step < 3 && !rsp.transit; step++) {
-        login_request(who, &p, 0, step ? 1 : -1);
+        login_request(who, &p, 0, step > lingers ? 1 : -1);
         pdu_login_request_encode(&p, bhs);
         client_send(who, bhs, buf, (uint32_t)out.len);
         pdu_login_response_decode(client_expect(who, PDU_OP_login_response)->bhs, &rsp);
@@ -219,6 +220,23 @@ static void the_proven_and_the_unproven_do_not_mix(void **state)
     PROVES("R7143-9.2-15", "target");
 }
 
+/* Who has proved to be who need not leave the stage at once, and is not asked again. */
+static void the_proven_may_linger(void **state)
+{
+    (void)state;
+    for (int mutual = 0; mutual < 2; mutual++) {
+        bool proved = false;
+        another(&c, false, 1);
+        lingers = true;
+        uint16_t status = log_in(&c, INITIATOR, "joe", "the secret of joe", mutual, &proved);
+        lingers = false;
+        assert_int_equal(status, 0);
+        struct tgt_session_info info;
+        assert_true(tgt_session_next(&w.r, 0, &info));
+        assert_string_equal(info.auth, mutual ? "CHAP mutual" : "CHAP");
+    }
+}
+
 static void both_sides_may_prove_themselves(void **state)
 {
     (void)state;
@@ -295,10 +313,15 @@ static void both_have_to_agree_on_the_end_of_a_stage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_user_belongs_to_its_initiator), TEST(every_connection_proves_itself),
-        TEST(a_session_is_of_one_user),        TEST(the_proven_and_the_unproven_do_not_mix),
-        TEST(both_sides_may_prove_themselves), TEST(authentication_is_there_and_need_not_be_used),
-        TEST(secrets_do_not_travel),           TEST(both_have_to_agree_on_the_end_of_a_stage),
+        TEST(a_user_belongs_to_its_initiator),
+        TEST(every_connection_proves_itself),
+        TEST(a_session_is_of_one_user),
+        TEST(the_proven_and_the_unproven_do_not_mix),
+        TEST(the_proven_may_linger),
+        TEST(both_sides_may_prove_themselves),
+        TEST(authentication_is_there_and_need_not_be_used),
+        TEST(secrets_do_not_travel),
+        TEST(both_have_to_agree_on_the_end_of_a_stage),
     };
     return cmocka_run_group_tests_name("target_identity", tests, NULL, NULL);
 }
