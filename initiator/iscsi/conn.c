@@ -167,9 +167,8 @@ void ini_conn_reap(struct ini_conn *conn)
     framer_fini(&conn->framer);
     conn_unplace(conn);
     ini_held_drop(conn);
-    for (uint32_t i = 0; i < INI_CONNECTIONS_MAX; i++)
-        if (conn->s->cleanups[i].conn == conn)
-            conn->s->cleanups[i].conn = NULL;
+    if (conn->cleanup)
+        conn->cleanup->conn = NULL;
     ini_commands_settle(conn->s);
     if (conn->s->over) {
         ini_commands_lost(conn->s);
@@ -193,11 +192,12 @@ void ini_conn_fail(struct ini_conn *conn, const char *reason)
     struct ini_session *s = conn->s;
     if (conn->over)
         return;
-    if (s->logout_sent && conn->state == INI_S5_LOGGED_IN && list_empty(&conn->inflight) &&
-        ini_connections(s) > 1) {
+    bool idle = (conn->state == INI_S5_LOGGED_IN || conn->state == INI_S7_LOGOUT_REQUESTED) &&
+                list_empty(&conn->inflight);
+    if (s->logout_sent && idle && ini_connections(s) > 1) {
         /* The session's logout is on its way on another connection; the target has begun to close them all.
          */
-        ini_conn_move(conn, INI_S8_CLEANUP_WAIT); /* T15 */
+        ini_conn_move(conn, INI_S8_CLEANUP_WAIT); /* T15, T16 */
         ini_conn_over(conn);
         return;
     }
@@ -211,7 +211,6 @@ void ini_conn_fail(struct ini_conn *conn, const char *reason)
     } else if (s->level < 2 || s->logout_wanted || s->logout_sent) {
         ini_fail(s, reason); /* R7143-7.14-03 */
     } else {
-        snprintf(s->reason, sizeof s->reason, "%s", reason);
         ini_recovery_begin(conn);
     }
 }
@@ -288,8 +287,7 @@ static void conn_drain(struct ini_conn *conn)
 
 void ini_conn_retry_input(struct ini_conn *conn)
 {
-    if (!conn->over && !conn->receiving)
-        conn_drain(conn);
+    conn_drain(conn);
 }
 
 enum ini_room ini_room(struct ini_conn *conn, struct io_vec *places, uint32_t *count)

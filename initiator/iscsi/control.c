@@ -282,7 +282,9 @@ int ini_ping(struct ini_session *s, const void *data, uint32_t len, uint32_t *ta
 
 int ini_conn_ping(struct ini_conn *conn, const void *data, uint32_t len, uint32_t *tag)
 {
-    return ini_conn_up(conn) ? ini_ping_on(conn, data, len, false, tag) : ERR_CLOSED;
+    /* R7143-11.14-01, R7143-11.14-02 */
+    bool leaves = conn->state == INI_S6_IN_LOGOUT || conn->s->logout_sent;
+    return ini_conn_up(conn) && !leaves ? ini_ping_on(conn, data, len, false, tag) : ERR_CLOSED;
 }
 
 void ini_ping_done(struct ini_session *s, uint32_t itt, uint8_t response)
@@ -346,7 +348,7 @@ void ini_slots_lost(struct ini_conn *conn)
         else if (slot->kind == INI_SLOT_REASSIGN)
             ini_reassign_lost(conn, itt);
         else if (slot->cleanup)
-            ini_recovery_logout(slot->cleanup, INI_REPLY_LOST, 0, 0), ini_slot_release(s, itt);
+            ini_recovery_logout(s, slot->cleanup, INI_REPLY_LOST, 0, 0), ini_slot_release(s, itt);
         else
             ini_slot_release(s, itt);
     }

@@ -206,7 +206,6 @@ static void command_spoilt(struct ini_command *c)
 {
     static const uint8_t sense[18] = {0x70, 0, 0x0b, [7] = 10, [12] = 0x47, [13] = 0x05};
     c->status = SCSI_STATUS_CHECK_CONDITION;
-    c->response = 0;
     memcpy(c->sense, sense, sizeof sense);
     c->sense_len = sizeof sense;
 }
@@ -270,7 +269,7 @@ void ini_data_in_pdu(struct ini_conn *conn, const struct framer_pdu *frame)
     if (s->level == 0) {
         data_take(c, &pdu, frame, DATA_NEXT);
         c->exp_data_sn = pdu.data_sn + 1;
-    } else {
+    } else { /* no SNACK of any kind at level 0: R7143-11.7.2-04 */
         data_take(c, &pdu, frame, turn);
         ini_snack_progress(c);
         data_acknowledge(c, &pdu);

@@ -118,6 +118,7 @@ struct ini_conn {
 
     /* login and text */
     bool leading;
+    struct ini_cleanup *cleanup;    /* what it leaves when it fails (level 2), until it is released */
     struct ini_cleanup *reinstates; /* whose CID it takes over, during login */
     struct key_negotiation keys;
     struct chap_initiator chap;
@@ -210,7 +211,7 @@ struct ini_session {
     uint32_t acked_sn; /* ExpCmdSN when ack_ns was set */
     uint32_t ack_tries;
     uint64_t scan_ns;  /* when to look for what a SNACK has not brought */
-    uint64_t doubt_ns; /* when to look for reassigned commands that did not go on; 0: none */
+    uint64_t doubt_ns; /* when to look for reassigned commands that did not go on; UINT64_MAX: none */
 
     struct ini_counters counters;
     struct ini_transitions transitions;
@@ -218,6 +219,11 @@ struct ini_session {
     uint32_t event_head, event_count;
     char reason[INI_REASON_MAX];
 };
+
+static inline uint64_t ini_min(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
 
 /* session.c */
 struct ini_event *ini_event_add(struct ini_session *s, enum ini_event_kind kind);
@@ -345,10 +351,13 @@ void ini_recovery_run(struct ini_session *s);
 /* A login that reinstates a failed CID: begun; ended well or not. */
 void ini_recovery_login_begin(struct ini_conn *conn);
 void ini_recovery_login_end(struct ini_conn *conn, bool up);
-void ini_recovery_logout(struct ini_cleanup *r, uint8_t response, uint16_t time2wait, uint16_t time2retain);
+void ini_recovery_logout(struct ini_session *s, struct ini_cleanup *r, uint8_t response, uint16_t time2wait,
+                         uint16_t time2retain);
 void ini_reassign_pdu(struct ini_conn *conn, uint32_t itt, uint8_t response);
 void ini_reassign_lost(struct ini_conn *conn, uint32_t itt);
 void ini_recovery_lost(struct ini_session *s); /* commands that wait come back LOST */
+/* Reassigned commands that have not gone on in time. */
+void ini_recovery_doubts(struct ini_session *s, uint64_t now);
 uint64_t ini_recovery_deadline(const struct ini_session *s);
 /* The failed connection that is to be reinstated, the first that is due; NULL: none is waiting. */
 struct ini_cleanup *ini_recovery_cid(struct ini_session *s);

@@ -190,7 +190,10 @@ static bool login_take_keys(struct ini_conn *conn, struct text_writer *w)
             char reason[INI_REASON_MAX];
             snprintf(reason, sizeof reason, "login key %s: %s", conn->keys.failure.key,
                      conn->keys.failure.reason);
-            ini_conn_fail(conn, reason);
+            if (conn->keys.failure.status == KEYS_STATUS_AUTH_FAILURE)
+                ini_login_failed(conn, 0, 1, reason);
+            else
+                ini_conn_fail(conn, reason);
             return false;
         }
         if (verdict == KEYS_AUTH && !login_auth_key(conn, key_find(key), value))
@@ -359,10 +362,6 @@ static void login_complete_text(struct ini_conn *conn, const struct pdu_login_re
     if (!login_take_keys(conn, &w))
         return;
     conn->in_len = 0;
-    if (conn->keys.auth_state == KEY_AUTH_REJECTED) {
-        ini_login_failed(conn, 0, 1, "the target refuses all authentication methods that we offer");
-        return;
-    }
     if (key_flush(&conn->keys, &w) == KEYS_FAIL) {
         ini_conn_fail(conn, conn->keys.failure.reason);
         return;

@@ -138,7 +138,7 @@ void ini_logout_pdu(struct ini_conn *conn, const struct framer_pdu *frame)
     struct ini_cleanup *cleanup = slot->cleanup;
     ini_slot_release(s, pdu.itt);
     if (reason == LOGOUT_RECOVERY) {
-        ini_recovery_logout(cleanup, pdu.response, pdu.time2wait, pdu.time2retain);
+        ini_recovery_logout(s, cleanup, pdu.response, pdu.time2wait, pdu.time2retain);
         return;
     }
     struct ini_event *event = ini_event_add(s, INI_EVENT_LOGGED_OUT);

@@ -25,7 +25,7 @@ static void scan_at_last(struct ini_session *s, uint64_t when)
 
 /* ---- data ---- */
 
-/* The first run of numbers that is missing. length 0: everything from there on. */
+/* The first run of numbers that is missing; only when there is one. */
 static void data_gap(const struct ini_command *c, uint32_t *begin, uint32_t *len)
 {
     *begin = c->exp_data_sn;
@@ -34,7 +34,7 @@ static void data_gap(const struct ini_command *c, uint32_t *begin, uint32_t *len
         while (!(c->data_ahead >> (*len - 1) & 1))
             ++*len;
     } else {
-        *len = sn_gt(c->need_data_sn, c->exp_data_sn) ? c->need_data_sn - c->exp_data_sn : 0;
+        *len = c->need_data_sn - c->exp_data_sn;
     }
 }
 
@@ -93,8 +93,7 @@ void ini_snack_progress(struct ini_command *c)
 void ini_snack_ack(struct ini_command *c)
 {
     struct pdu_snack_request pdu;
-    /* Not while there are holes (R7143-11.7.2-07), nor at level 0 (R7143-11.7.2-04). */
-    if (ini_data_missing(c) || sn_lt(c->exp_data_sn, c->ack_sn) || c->conn->s->level == 0)
+    if (ini_data_missing(c) || sn_lt(c->exp_data_sn, c->ack_sn)) /* R7143-11.7.2-07 */
         return;
     c->ack_due = false;
     c->acked_sn = c->exp_data_sn;
@@ -261,8 +260,7 @@ bool ini_status_turn(struct ini_conn *conn, uint32_t stat_sn, const struct frame
     conn->exp_stat_sn++;
     if (sn_gt(conn->exp_stat_sn, conn->stat_need))
         conn->stat_need = conn->exp_stat_sn;
-    if (conn->stat_snack_ns || !list_empty(&conn->held))
-        status_progress(conn);
+    status_progress(conn);
     return true;
 }
 
@@ -326,9 +324,6 @@ void ini_digest_bad(struct ini_conn *conn, const struct framer_pdu *pdu)
         uint32_t ahead = c ? data.data_sn - c->exp_data_sn : UINT32_MAX;
         if (ahead > INI_STAT_SN_GAP_MAX)
             return; /* a copy, or nobody's */
-        if (ahead && ahead <= INI_DATA_AHEAD_MAX && c->data_ahead >> (ahead - 1) & 1)
-            return;
-        c->recovered = true;
         if (sn_gt(data.data_sn + 1, c->need_data_sn))
             c->need_data_sn = data.data_sn + 1;
         ini_snack_data(c); /* R7143-7.8-07 */

@@ -88,12 +88,12 @@ void ini_recovery_begin(struct ini_conn *conn)
     *r = (struct ini_cleanup){.used = true, .state = INI_R1_CLEANUP_WAIT, .cid = conn->cid};
     r->exp_stat_sn = conn->exp_stat_sn;
     r->conn = conn;
+    conn->cleanup = r;
     r->wait_ns = env_now(s->env) + wait * INI_SECOND; /* R7143-7.5-01, R7143-7.5.1-01, R7143-7.5.2-01 */
     r->retain_ns = r->wait_ns + retain * INI_SECOND;
     list_init(&r->commands);
     s->cleanups_used++;
     cleanup_take_commands(r, conn);
-    conn->over = true;
     if (ini_connections(s) == 0 && s->state == INI_Q3_LOGGED_IN)
         ini_session_move(s, INI_Q4_FAILED); /* N5: R7143-8.3.4-02 */
     ini_conn_over(conn);
@@ -106,18 +106,15 @@ static void cleanup_done(struct ini_session *s, struct ini_cleanup *r, uint64_t 
 {
     ini_cleanup_move(s, r, INI_R3_FREE); /* M4: R7143-8.2-02, R7143-8.2-03 */
     r->logged_out = true;
-    r->by = NULL;
     r->reassign_ns = env_now(s->env) + wait_ns;
     s->counters.recovered_connections++;
 }
 
 static void cleanup_failed(struct ini_session *s, struct ini_cleanup *r, uint64_t wait_ns)
 {
-    uint64_t next = env_now(s->env) + wait_ns;
     ini_cleanup_move(s, r, INI_R1_CLEANUP_WAIT); /* M3: R7143-8.2.2-02 */
-    r->by = NULL;
     r->tries++;
-    r->wait_ns = next;
+    r->wait_ns = env_now(s->env) + wait_ns;
 }
 
 struct ini_cleanup *ini_recovery_cid(struct ini_session *s)
@@ -141,8 +138,7 @@ void ini_recovery_login_end(struct ini_conn *conn, bool up)
 {
     struct ini_session *s = conn->s;
     struct ini_cleanup *r = conn->reinstates;
-    conn->reinstates = NULL;
-    if (r->by != conn || s->over)
+    if (s->over)
         return;
     if (up) {
         cleanup_done(s, r, 0);
@@ -152,19 +148,27 @@ void ini_recovery_login_end(struct ini_conn *conn, bool up)
     }
 }
 
-void ini_recovery_logout(struct ini_cleanup *r, uint8_t response, uint16_t time2wait, uint16_t time2retain)
+/* Time2Retain is over, or the target knows nothing of it any more: M1. */
+static void cleanup_give_up(struct ini_session *s, struct ini_cleanup *r)
 {
-    struct ini_session *s = r->by ? r->by->s : NULL;
-    if (!s || r->state != INI_R2_IN_CLEANUP)
-        return;
+    ini_cleanup_move(s, r, INI_R3_FREE); /* R7143-8.2.2-01 */
+    cleanup_commands_lost(s, r);
+    cleanup_free(s, r);
+    if (ini_connections(s) == 0)
+        ini_fail(s, "the session could not be continued in time"); /* N6: R7143-8.3.4-03, R7143-7.5-02 */
+}
+
+void ini_recovery_logout(struct ini_session *s, struct ini_cleanup *r, uint8_t response, uint16_t time2wait,
+                         uint16_t time2retain)
+{
     uint64_t wait_ns = time2wait * INI_SECOND;
     if (response == 0) { /* R7143-11.15.3-01, R7143-11.15.4-01 */
         cleanup_done(s, r, wait_ns);
         r->retain_ns = r->reassign_ns + time2retain * INI_SECOND;
         r->discarded = time2retain == 0; /* the tasks are gone already */
     } else if (response == 1) {
-        cleanup_failed(s, r, 0);
-        r->retain_ns = 0; /* the target has forgotten it all */
+        ini_cleanup_move(s, r, INI_R1_CLEANUP_WAIT); /* M3 */
+        cleanup_give_up(s, r);                       /* the target has forgotten it all */
     } else if (response == INI_REPLY_LOST) {
         cleanup_failed(s, r, 0);
     } else {
@@ -183,16 +187,6 @@ static void logout_try(struct ini_session *s, struct ini_cleanup *r)
     r->logout_by_ns = env_now(s->env) + INI_LOGOUT_WAIT_NS;
     if (!ini_logout_send(conn, 2, r)) /* no task tag to be had */
         cleanup_failed(s, r, INI_SECOND);
-}
-
-/* Time2Retain is over, or the target knows nothing of it any more: M1. */
-static void cleanup_give_up(struct ini_session *s, struct ini_cleanup *r)
-{
-    ini_cleanup_move(s, r, INI_R3_FREE); /* R7143-8.2.2-01 */
-    cleanup_commands_lost(s, r);
-    cleanup_free(s, r);
-    if (ini_connections(s) == 0)
-        ini_fail(s, "the session could not be continued in time"); /* N6: R7143-8.3.4-03, R7143-7.5-02 */
 }
 
 void ini_connect_failed(struct ini_session *s)
@@ -220,7 +214,7 @@ static void command_rewind(struct ini_command *c, struct ini_conn *conn)
     c->tries = 0;
     c->continue_ns = 0;
     c->recovered = true;
-    c->resync = c->out_len != 0;
+    c->resync = true;
     c->max_recv_epoch = conn->max_recv_epoch;
 }
 
@@ -301,8 +295,7 @@ void ini_reassign_pdu(struct ini_conn *conn, uint32_t itt, uint8_t response)
         s->counters.reassigns += response == 0;
         c->doubtful = response != 0;
         c->continue_ns = env_now(s->env) + (c->doubtful ? INI_DOUBT_NS : INI_CONTINUE_NS);
-        if (!s->doubt_ns || c->continue_ns < s->doubt_ns)
-            s->doubt_ns = c->continue_ns;
+        s->doubt_ns = ini_min(s->doubt_ns, c->continue_ns);
     } else { /* it did get there, and is there no more: what became of it is unknown */
         ini_command_end(s, c, INI_DONE_LOST);
     }
@@ -317,17 +310,16 @@ static bool command_went_on(struct ini_session *s, struct ini_command *c, uint64
         return false;
     if (now >= c->continue_ns)
         ini_command_end(s, c, INI_DONE_LOST);
-    else if (!s->doubt_ns || c->continue_ns < s->doubt_ns)
-        s->doubt_ns = c->continue_ns;
+    else
+        s->doubt_ns = ini_min(s->doubt_ns, c->continue_ns);
     return true;
 }
 
-/* What was reassigned and has not gone on since. */
-static void doubts_check(struct ini_session *s, uint64_t now)
+void ini_recovery_doubts(struct ini_session *s, uint64_t now)
 {
-    if (!s->doubt_ns || now < s->doubt_ns)
+    if (now < s->doubt_ns)
         return;
-    s->doubt_ns = 0;
+    s->doubt_ns = UINT64_MAX;
     list_for_each_safe(node, &s->conns)
     {
         struct ini_conn *conn = list_entry(node, struct ini_conn, node);
@@ -347,6 +339,7 @@ static bool command_unknown_to_target(const struct ini_session *s, const struct 
     return !c->immediate && sn_ge(c->cmd_sn, s->exp_cmd_sn);
 }
 
+/* False when it has to wait where it is: for a connection, or for a task tag. */
 static bool command_continue(struct ini_session *s, struct ini_cleanup *r, struct ini_command *c)
 {
     struct ini_conn *conn = ini_conn_pick(s);
@@ -360,29 +353,27 @@ static bool command_continue(struct ini_session *s, struct ini_cleanup *r, struc
         ini_command_retry(conn, c); /* with its old CmdSN: this closes the gap */
         if (!conn->over)
             ini_tmf_waiting(s, c);
-        return !conn->over;
+        return true;
     }
     if (c->immediate || r->discarded) { /* immediate commands end with their connection (7.14) */
         ini_command_end(s, c, INI_DONE_LOST);
         return true;
     }
-    return reassign_send(conn, r, c) && !conn->over; /* R7143-11.5.1-22 */
+    return reassign_send(conn, r, c); /* R7143-11.5.1-22 */
 }
 
 static void cleanup_continue(struct ini_session *s, struct ini_cleanup *r, uint64_t now)
 {
     if (now < r->reassign_ns)
         return;
-    list_for_each_safe(node, &r->commands)
-    {
-        if (now > r->retain_ns)
-            r->discarded = true;
-        if (!command_continue(s, r, list_entry(node, struct ini_command, node)))
-            break;
-    }
-    if (!s->over && list_empty(&r->commands))
+    if (now > r->retain_ns)
+        r->discarded = true;
+    while (!list_empty(&r->commands) &&
+           command_continue(s, r, list_first(&r->commands, struct ini_command, node)))
+        ;
+    if (list_empty(&r->commands))
         cleanup_free(s, r);
-    else if (!s->over && now > r->retain_ns && ini_connections(s) == 0)
+    else if (now > r->retain_ns && ini_connections(s) == 0)
         ini_fail(s, "the session could not be continued in time");
 }
 
@@ -411,13 +402,11 @@ void ini_recovery_run(struct ini_session *s)
     for (uint32_t i = 0; i < INI_CONNECTIONS_MAX && !s->over; i++)
         if (s->cleanups[i].used)
             cleanup_run(s, &s->cleanups[i], now);
-    if (!s->over)
-        doubts_check(s, now);
 }
 
 uint64_t ini_recovery_deadline(const struct ini_session *s)
 {
-    uint64_t due = s->doubt_ns ? s->doubt_ns : UINT64_MAX, now = s->cleanups_used ? env_now(s->env) : 0;
+    uint64_t due = s->doubt_ns, now = env_now(s->env);
     for (uint32_t i = 0; s->cleanups_used && i < INI_CONNECTIONS_MAX; i++) {
         const struct ini_cleanup *r = &s->cleanups[i];
         if (!r->used || r->conn)
@@ -427,7 +416,7 @@ uint64_t ini_recovery_deadline(const struct ini_session *s)
             at = r->by->state == INI_S4_IN_LOGIN ? UINT64_MAX : r->logout_by_ns;
         else if (at <= now) /* it waits for a connection or a task tag */
             at = r->retain_ns + 1;
-        due = at < due ? at : due;
+        due = ini_min(due, at);
     }
     return due;
 }

@@ -42,12 +42,25 @@ struct ini_conn *ini_retry_conn(struct ini_session *s, uint32_t cmd_sn)
     return NULL;
 }
 
+/* R7143-4.2.2.1-23: the number after this one would be past the limit of some retry. */
+static bool retry_limit(struct ini_session *s)
+{
+    list_for_each(node, &s->conns)
+    {
+        struct ini_conn *conn = list_entry(node, struct ini_conn, node);
+        if (conn->retried && s->cmd_sn - conn->retry_sn >= 0x7fffffffu)
+            return true;
+    }
+    return false;
+}
+
 /* A NOP-Out with a number of its own, where no command has gone since the retry: R7143-10.4-01 */
 static void retry_flush(struct ini_conn *conn)
 {
     struct ini_session *s = conn->s;
     uint32_t cmd_sn = s->cmd_sn;
-    if (conn->flushing || !ini_conn_usable(conn) || sn_gt(cmd_sn, s->max_cmd_sn) || !ini_plug(conn, cmd_sn))
+    if (conn->flushing || !ini_conn_usable(conn) || sn_gt(cmd_sn, s->max_cmd_sn) || retry_limit(s) ||
+        !ini_plug(conn, cmd_sn))
         return;
     ini_cmd_sn_used(s);
     ini_retry_sent(conn, cmd_sn);
@@ -55,18 +68,14 @@ static void retry_flush(struct ini_conn *conn)
 
 bool ini_retry_holds(struct ini_session *s)
 {
-    bool holds = false;
     list_for_each_safe(node, &s->conns)
     {
         struct ini_conn *conn = list_entry(node, struct ini_conn, node);
         if (conn->retried && conn->flushing && sn_gt(s->exp_cmd_sn, conn->flush_sn))
             ini_retry_forget(conn);
-        if (!conn->retried)
-            continue;
-        if (s->cmd_sn - conn->retry_sn >= INI_RETRY_FLUSH) /* R7143-10.4-01 */
+        if (conn->retried && s->cmd_sn - conn->retry_sn >= INI_RETRY_FLUSH) /* R7143-10.4-01 */
             retry_flush(conn);
-        /* R7143-4.2.2.1-23: the number after this one would be past the limit. */
-        holds = holds || (conn->retried && s->cmd_sn - conn->retry_sn >= 0x7fffffffu);
     }
-    return holds || sn_gt(s->cmd_sn, s->max_cmd_sn); /* the flush may have taken the last place */
+    /* Asked last: a flush takes a number too, perhaps the last one. */
+    return retry_limit(s) || sn_gt(s->cmd_sn, s->max_cmd_sn);
 }

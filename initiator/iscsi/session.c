@@ -40,7 +40,7 @@ int ini_session_new(const struct env *env, struct pool *pool, struct tx_pool *tx
     ini_slots_init(s);
     key_params_default(&s->params);
     s->cmd_sn = s->exp_cmd_sn = s->max_cmd_sn = options->first_cmd_sn ? options->first_cmd_sn : 1;
-    s->ack_ns = s->scan_ns = UINT64_MAX;
+    s->ack_ns = s->scan_ns = s->doubt_ns = UINT64_MAX;
     for (uint32_t i = 0; i < INI_CONNECTIONS_MAX; i++)
         list_init(&s->cleanups[i].commands);
     *out = s;
@@ -241,7 +241,7 @@ void ini_go_on(struct ini_session *s)
 {
     if (s->over)
         return;
-    if (s->cleanups_used || s->doubt_ns)
+    if (s->cleanups_used)
         ini_recovery_run(s);
     ini_pump(s);
     list_for_each_safe(node, &s->conns) ini_text_pump(list_entry(node, struct ini_conn, node));
@@ -258,11 +258,6 @@ static uint64_t ping_deadline(const struct ini_conn *conn)
                               : conn->last_heard_ns + o->nop_interval_ns;
 }
 
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static uint64_t conn_deadline(const struct ini_conn *conn)
 {
     if (conn->over)
@@ -271,17 +266,19 @@ static uint64_t conn_deadline(const struct ini_conn *conn)
         return conn->login_deadline_ns;
     if (conn->state == INI_S6_IN_LOGOUT)
         return conn->logout_deadline_ns;
-    uint64_t due = min_u64(ping_deadline(conn), ini_probe_deadline(conn));
-    return conn->state == INI_S7_LOGOUT_REQUESTED ? min_u64(due, conn->logout_by_ns) : due;
+    if (conn->s->logout_sent) /* no ping and no logout of its own any more: R7143-11.14-02 */
+        return UINT64_MAX;
+    uint64_t due = ini_min(ping_deadline(conn), ini_probe_deadline(conn));
+    return conn->state == INI_S7_LOGOUT_REQUESTED ? ini_min(due, conn->logout_by_ns) : due;
 }
 
 uint64_t ini_deadline(const struct ini_session *s)
 {
-    uint64_t due = min_u64(s->ack_ns, s->scan_ns);
+    uint64_t due = ini_min(s->ack_ns, s->scan_ns);
     if (s->over)
         return UINT64_MAX;
-    list_for_each(node, &s->conns) due = min_u64(due, conn_deadline(list_entry(node, struct ini_conn, node)));
-    return min_u64(due, ini_recovery_deadline(s));
+    list_for_each(node, &s->conns) due = ini_min(due, conn_deadline(list_entry(node, struct ini_conn, node)));
+    return ini_min(due, ini_recovery_deadline(s));
 }
 
 static void ping_tick(struct ini_conn *conn, uint64_t now)
@@ -332,6 +329,8 @@ void ini_tick(struct ini_session *s)
     if (s->over)
         return;
     ini_numbers_tick(s, now);
+    if (!s->over)
+        ini_recovery_doubts(s, now);
     ini_go_on(s);
 }
 

@@ -137,7 +137,6 @@ void ini_text_rejected(struct ini_conn *conn, uint8_t reason)
     if (!conn->text.open)
         return;
     text_close(conn);
-    key_abandon(&conn->keys); /* R7143-7.12-03: all is as it was */
     if (!own)
         text_done(conn, reason);
 }

@@ -58,7 +58,8 @@ struct rig_link {
 struct rig {
     struct env env;
     uint64_t now, seed;
-    int fail_alloc; /* the how manieth allocation from now on fails, and all after it; 0: none */
+    int32_t allocated; /* pieces of memory that are not given back yet */
+    int fail_alloc;    /* the how manieth allocation from now on fails, and all after it; 0: none */
     struct pool *pool;
     struct tx_pool tx_pool;
     struct ini_options options;
@@ -107,11 +108,13 @@ static inline void *rig_alloc(void *ctx, size_t size, size_t align)
     if (r->fail_alloc == 1)
         return NULL;
     r->fail_alloc -= r->fail_alloc > 0;
-    return env_host()->alloc(env_host()->ctx, size, align);
+    void *ptr = env_host()->alloc(env_host()->ctx, size, align);
+    r->allocated += ptr != NULL;
+    return ptr;
 }
 static inline void rig_release(void *ctx, void *ptr)
 {
-    (void)ctx;
+    ((struct rig *)ctx)->allocated -= ptr != NULL;
     env_host()->free(env_host()->ctx, ptr);
 }
 static inline size_t rig_hash(void *ctx, enum hash_alg alg, const struct bytes *parts, size_t count,
@@ -576,6 +579,7 @@ static inline void rig_command(struct rig *r, struct rig_command *rc, bool write
 static inline void rig_submit(struct rig *r, struct rig_command *rc)
 {
     assert_int_equal(ini_submit(r->s, &rc->c), 0);
+    rc->c.outcome = (enum ini_command_outcome)0x55; /* a test that looks at it must have waited for the end */
     rig_pump(r);
 }
 static inline void rig_command_fini(struct rig_command *rc)
@@ -689,6 +693,7 @@ static inline void rig_free(struct rig *r)
     ini_session_free(r->s);
     tx_pool_fini(&r->tx_pool);
     pool_free(r->pool); /* asserts that no chunk is missing */
+    assert_int_equal(r->allocated, 0);
     rig_forget_events(r);
     free(r->pdu.data);
     for (uint32_t i = 0; i < RIG_LINKS; i++)

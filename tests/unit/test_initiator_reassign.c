@@ -515,6 +515,7 @@ static void a_snack_tag_ends_with_its_connection(void **state)
     answer_tmf(r, take_reassign(r, itt, 0).itt, 0);
     rig_data_in(r, itt, 0, 0, data, 1024, true);
     rig_response(r, itt, 0, NULL, 0); /* tag 0 */
+    assert_int_equal(rc.reported, 1);
     assert_int_equal(rc.c.outcome, INI_DONE_STATUS);
     assert_int_equal(rc.c.status, 0);
     assert_memory_equal(rc.data, data, 1024);

@@ -1,0 +1,172 @@
+/* A session's logout and what crosses it on its other connections.
+ *
+ * Goal: once the session is being logged out nothing more is asked for on any of its connections, and they
+ * may end in any order: the session was closed, it was not lost. Method: a scripted target with one link per
+ * connection (initiator_harness.h) that asks for logouts of its own at the wrong time. */
+#include "tests/unit/initiator_harness.h"
+
+#include "initiator/iscsi/states.h"
+
+enum { LINKS = 3, LOGOUT_REQUEST = 1 };
+
+static uint64_t taken(const struct rig *r, const char *name)
+{
+    for (uint32_t i = 0; i < INI_CONN_TRANSITIONS; i++)
+        if (strcmp(ini_conn_table[i].name, name) == 0)
+            return ini_transitions(r->s)->conn[i];
+    for (uint32_t i = 0; i < INI_SESSION_TRANSITIONS; i++)
+        if (strcmp(ini_session_table[i].name, name) == 0)
+            return ini_transitions(r->s)->session[i];
+    fail_msg("no transition %s", name);
+    return 0;
+}
+
+static void ask_for_logout(struct rig *r, uint16_t seconds)
+{
+    RIG_PDU(r, async_message, pdu);
+    pdu.async_event = LOGOUT_REQUEST;
+    pdu.parameter3 = seconds;
+    pdu.stat_sn = r->stat_sn++;
+    RIG_SEND(r, async_message, &pdu, NULL, 0);
+}
+
+static void answer_logout(struct rig *r, uint32_t itt)
+{
+    RIG_PDU(r, logout_response, pdu);
+    pdu.itt = itt;
+    pdu.stat_sn = r->stat_sn++;
+    RIG_SEND(r, logout_response, &pdu, NULL, 0);
+}
+
+/* Three connections, of which the first has sent the session's logout; then all are asked for theirs. */
+static struct rig *rig_crossing(uint16_t seconds, uint32_t *itt)
+{
+    struct rig *r = rig_new();
+    struct pdu_logout_request out;
+    r->options.keys.max_connections = r->key_config.max_connections = LINKS;
+    r->options.nop_interval_ns = r->options.nop_timeout_ns = RIG_SECOND;
+    rig_begin(r);
+    rig_login(r);
+    rig_join(r, 1);
+    rig_join(r, 2);
+    rig_use(r, 0);
+    assert_int_equal(ini_logout(r->s), 0);
+    rig_pump(r);
+    RIG_TAKE(r, logout_request, &out);
+    assert_int_equal(out.reason, 0);
+    *itt = out.itt;
+    for (uint32_t i = 0; i < 2; i++) { /* the third hears nothing */
+        rig_use(r, i);
+        ask_for_logout(r, seconds);
+    }
+    assert_int_equal(taken(r, "T14"), 1);
+    assert_int_equal(taken(r, "T11"), 1);
+    rig_forget_events(r);
+    return r;
+}
+
+/* Neither pings nor a logout of its own, although both are due. */
+static void nothing_follows_a_sessions_logout(void **state)
+{
+    (void)state;
+    uint32_t itt, tag;
+    struct rig *r = rig_crossing(2, &itt);
+    for (int i = 0; i < 4; i++) {
+        rig_advance(r, RIG_SECOND);
+        for (uint32_t link = 0; link < LINKS; link++) {
+            rig_use(r, link);
+            assert_int_equal(ini_conn_ping(r->conn, NULL, 0, &tag), ERR_CLOSED);
+            rig_pump(r);
+            assert_true(rig_quiet(r));
+        }
+    }
+    rig_use(r, 0);
+    answer_logout(r, itt);
+    rig_event(r, INI_EVENT_LOGGED_OUT);
+    rig_event(r, INI_EVENT_CLOSED);
+    assert_int_equal(taken(r, "T8"), 1);
+    assert_int_equal(taken(r, "T13"), 1);
+    assert_int_equal(taken(r, "T18"), 1);
+    assert_int_equal(taken(r, "N3"), 1);
+    assert_int_equal(taken(r, "N5"), 0);
+    rig_free(r);
+    PROVES("R7143-11.14-02", "initiator");
+    PROVES("R7143-8.1.2-08", "initiator");
+}
+
+/* The same with the ends seen ahead of the answer. */
+static void connections_may_end_before_the_answer(void **state)
+{
+    (void)state;
+    uint32_t itt;
+    struct rig *r = rig_crossing(10, &itt);
+    for (uint32_t link = 1; link < LINKS; link++) {
+        rig_use(r, link);
+        rig_cut(r, 0);
+        assert_false(rig_closed(r));
+    }
+    assert_int_equal(taken(r, "T15"), 1);
+    assert_int_equal(taken(r, "T16"), 1);
+    assert_int_equal(taken(r, "N5"), 0);
+    rig_use(r, 0);
+    answer_logout(r, itt);
+    rig_event(r, INI_EVENT_LOGGED_OUT);
+    rig_event(r, INI_EVENT_CLOSED);
+    assert_int_equal(taken(r, "T13"), 1);
+    assert_int_equal(taken(r, "T17"), 0);
+    assert_int_equal(taken(r, "N3"), 1);
+    assert_int_equal(taken(r, "N5"), 0);
+    rig_free(r);
+}
+
+/* Nobody answers: the logout's own time ends the session. */
+static void an_unanswered_session_logout_ends_in_time(void **state)
+{
+    (void)state;
+    uint32_t itt;
+    struct rig *r = rig_crossing(2, &itt);
+    rig_advance(r, 5 * RIG_SECOND - 1);
+    assert_false(rig_closed(r));
+    rig_advance(r, 1);
+    rig_expect_failure(r, "does not answer the logout");
+    assert_int_equal(taken(r, "T17"), 1);
+    assert_int_equal(taken(r, "N5"), 1);
+    rig_free(r);
+    PROVES("R7143-8.1.2-18", "initiator");
+}
+
+/* One connection alone: no ping of the host's goes there any more, others are not concerned. */
+static void a_connection_that_logs_out_is_not_pinged(void **state)
+{
+    (void)state;
+    struct rig *r = rig_at_level(0, false);
+    struct pdu_logout_request out;
+    struct pdu_nop_out ping;
+    uint32_t tag;
+    rig_join(r, 1);
+    assert_int_equal(ini_conn_logout(r->conn), 0);
+    rig_pump(r);
+    RIG_TAKE(r, logout_request, &out);
+    assert_int_equal(out.reason, 1);
+    assert_int_equal(ini_conn_ping(r->conn, NULL, 0, &tag), ERR_CLOSED);
+    rig_pump(r);
+    assert_true(rig_quiet(r));
+    rig_use(r, 0);
+    assert_int_equal(ini_conn_ping(r->conn, NULL, 0, &tag), 0);
+    rig_pump(r);
+    RIG_TAKE(r, nop_out, &ping);
+    assert_int_equal(ping.itt, tag);
+    rig_free(r);
+    PROVES("R7143-11.14-01", "initiator");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_follows_a_sessions_logout),
+        cmocka_unit_test(connections_may_end_before_the_answer),
+        cmocka_unit_test(an_unanswered_session_logout_ends_in_time),
+        cmocka_unit_test(a_connection_that_logs_out_is_not_pinged),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
