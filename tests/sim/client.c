@@ -75,8 +75,10 @@ static void client_options(struct client *c, struct lnt_options *o)
     o->session.keys.max_burst_length = (4096u << choice(c, 11, 6)) + 20 * odd;
     o->session.keys.first_burst_length = (512u << choice(c, 15, 4)) + 20 * odd;
     o->session.keys.max_outstanding_r2t = 1 + choice(c, 19, 4);
-    o->session.keys.error_recovery_level = choice(c, 21, 3);
+    o->session.keys.error_recovery_level = swarm->level_2 ? 2 : choice(c, 21, 3);
     o->connections = choice(c, 27, 2) ? 1 + choice(c, 29, 4) : 1;
+    if (swarm->connections)
+        o->connections = swarm->connections;
     o->session.keys.max_connections = o->connections;
     o->session.keys.iscsi_protocol_level = 1 + choice(c, 13, 2);
     if (choice(c, 17, 3)) /* else it offers none */
@@ -176,6 +178,28 @@ static void count_machine(struct client *c)
         coverage_add_initiator(ini_transitions(c->lnt->session));
     c->world->alloc_failed |= c->machine.failed > 0;
     coverage_add(COVER_ALLOC_CLIENT, c->machine.failed);
+}
+
+uint64_t client_transition(const struct client *c, const char *name)
+{
+    const struct ini_session *s = c->lnt ? c->lnt->session : NULL;
+    struct lnt_counters sum = {0};
+    uint64_t count = 0;
+    if (c->lnt)
+        lnt_client_counters(c->lnt, &sum);
+    const struct ini_transitions *past = &sum.transitions, *now = s ? ini_transitions(s) : NULL;
+    for (uint32_t i = 0; i < INI_CONN_TRANSITIONS; i++)
+        if (strcmp(ini_conn_table[i].name, name) == 0)
+            count += past->conn[i] + (now ? now->conn[i] : 0);
+    for (uint32_t i = 0; i < INI_SESSION_TRANSITIONS; i++)
+        if (strcmp(ini_session_table[i].name, name) == 0)
+            count += past->session[i] + (now ? now->session[i] : 0);
+    return count;
+}
+
+uint32_t client_connections(const struct client *c)
+{
+    return c->lnt && c->lnt->session ? ini_connections(c->lnt->session) : 0;
 }
 
 /* Commands in flight are lost; what they were to do may be done by the target until the next session stands.

@@ -65,6 +65,17 @@ static bool log_out_at_once(struct client *c)
     return true;
 }
 
+bool client_log_session_out(struct client *c)
+{
+    struct ini_session *s = session_of(c);
+    if (!s || ini_logout(s) != 0)
+        return false;
+    coverage_add(COVER_LOGOUT_SESSION, 1);
+    world_say(c->world, "client %u logs its session out", c->index);
+    client_want_flush(c->lnt);
+    return true;
+}
+
 bool client_logout(struct client *c)
 {
     struct world *w = c->world;
@@ -77,10 +88,12 @@ bool client_logout(struct client *c)
         return log_out_at_once(c);
     struct lnt_connection *conn = index < c->lnt->options.connections ? &c->lnt->connections[index] : NULL;
     bool one = conn && conn->ini && conn->logged_in && ini_connections(s) > 1;
-    if ((one ? ini_conn_logout(conn->ini) : ini_logout(s)) != 0)
+    if (!one)
+        return client_log_session_out(c);
+    if (ini_conn_logout(conn->ini) != 0)
         return false;
-    coverage_add(one ? COVER_LOGOUT_CONNECTION : COVER_LOGOUT_SESSION, 1);
-    world_say(w, "client %u logs %s out", c->index, one ? "a connection" : "its session");
+    coverage_add(COVER_LOGOUT_CONNECTION, 1);
+    world_say(w, "client %u logs a connection out", c->index);
     client_want_flush(c->lnt);
     return true;
 }

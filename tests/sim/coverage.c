@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/io/sim.h"
 #include "initiator/iscsi/states.h"
@@ -112,6 +113,11 @@ void coverage_merge(const uint64_t *other)
 {
     for (uint32_t i = 0; i < rows; i++)
         counts[i] += other[i];
+}
+
+void coverage_clear(void)
+{
+    memset(counts, 0, sizeof counts);
 }
 
 uint32_t coverage_print(void)

@@ -107,6 +107,7 @@ void coverage_add_world(const struct sim_world *sim);
 uint32_t coverage_rows(void);
 const uint64_t *coverage_counts(void);
 void coverage_merge(const uint64_t *counts);
+void coverage_clear(void); /* a process begins with its parent's */
 /* Prints the table; how many rows are at zero. */
 uint32_t coverage_print(void);
 

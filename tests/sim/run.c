@@ -146,10 +146,11 @@ static void say_swarm(struct world *w)
               "net: split %u delay %llu us cut %u stall %u half-open %u half-close %u refuse %u flips %u/%u",
               f->split, (unsigned long long)f->net_delay_ns / 1000, f->cut, f->stall, f->half_open,
               f->half_close, f->refuse, s->flip_header, s->flip_data);
-    world_say(
-        w, "disk: delay %llu us slow %u error %u full %u short %u; clock jump %u; command time-out %llu ms",
-        (unsigned long long)f->disk_delay_ns / 1000, f->disk_slow, f->disk_error, f->disk_full, f->disk_short,
-        f->clock_jump, (unsigned long long)(s->command_timeout_ns / MS_NS));
+    world_say(w,
+              "disk: delay %llu us slow %u error %u full %u short %u at once %u; clock jump %u; command "
+              "time-out %llu ms",
+              (unsigned long long)f->disk_delay_ns / 1000, f->disk_slow, f->disk_error, f->disk_full,
+              f->disk_short, f->disk_now, f->clock_jump, (unsigned long long)(s->command_timeout_ns / MS_NS));
     world_say(w, "chaos: %#x every %llu ms for %llu s", s->chaos,
               (unsigned long long)(s->chaos_gap_ns / MS_NS), (unsigned long long)(s->fault_ns / SECOND_NS));
 }

@@ -438,6 +438,92 @@ static void logout_is_asked_for_twice(struct world *w)
     quiet(w);
 }
 
+/* Questions about tasks, and a reset of a LUN that is not there: each has its answer, and takes nothing. */
+static void questions_take_nothing(struct world *w)
+{
+    enum { LOGICAL_UNIT_RESET = 5, QUERY_TASK = 9 };
+    const uint64_t *facts = w->wire.facts;
+    up(w);
+    options(w, (struct sim_options){.disk_slow = 1000, .disk_slow_ns = 20 * SECOND_NS});
+    for (uint32_t i = 0; i < w->client_count; i++)
+        for (uint64_t k = 0; k < 4; k++)
+            write_at(w, i, 64 * i + 8 * k, 8);
+    pass(w, SECOND_NS);
+    uint64_t commands = facts[wire_fact("SCSI Command")];
+    for (uint32_t i = 0; i < w->client_count; i++) {
+        client_function(w->clients[i], QUERY_TASK, false); /* not those that have not got RFC 7144 */
+        client_function(w->clients[i], LOGICAL_UNIT_RESET, true);
+    }
+    pass(w, SECOND_NS);
+    if (facts[wire_fact("Task Management Response: function succeeded")] < 2 ||
+        facts[wire_fact("Task Management Response: no such LUN")] != w->client_count)
+        world_problem(w, "a question has not got its answer");
+    options(w, (struct sim_options){0});
+    quiet(w);
+    if (facts[wire_fact("SCSI Command")] != commands)
+        world_problem(w, "commands went again, though nothing was to happen to them");
+}
+
+static void all_connections(struct world *w, uint32_t client)
+{
+    for (int i = 0; i < 300 && client_connections(w->clients[client]) < w->swarm.connections; i++)
+        pass(w, 100 * MS_NS);
+}
+
+/* The target asks for a logout while the session's own is on its way on another connection. A connection that
+ * was asked has nothing to do any more but to be closed, whether its end is seen before the answer or after
+ * it: the session was closed, it was not lost. */
+static void session_closes_while_asked(struct world *w)
+{
+    struct client *c = w->clients[0];
+    uint64_t before = 0, after = 0; /* the answer, rounds in which the end was seen so */
+    for (uint32_t round = 0; round < 40 && !(before && after) && !w->problem[0]; round++) {
+        up(w);
+        all_connections(w, 0);
+        options(w, (struct sim_options){.net_delay_ns = 30 * MS_NS});
+        uint64_t closed = client_transition(c, "N3"), broken = client_transition(c, "T16");
+        uint64_t elsewhere = client_transition(c, "T18"), failed = client_transition(c, "N5");
+        if (!client_log_session_out(c))
+            world_problem(w, "the session cannot be logged out");
+        target_stop(w);
+        pass(w, 5 * SECOND_NS);
+        if (client_transition(c, "N3") != closed + 1 || client_transition(c, "N5") != failed)
+            world_problem(w, "a session that was logged out counts as lost");
+        before += client_transition(c, "T16") > broken;
+        after += client_transition(c, "T18") > elsewhere;
+    }
+    if (!before || !after)
+        world_problem(w, "the logouts have not crossed");
+    options(w, (struct sim_options){0});
+    quiet(w);
+}
+
+/* A session of level 2 has lost all its connections, and its initiator is about to continue it when the
+ * administrator ends it: that login fails, and what was in flight begins anew in a new session. */
+static void session_ends_while_it_continues(struct world *w)
+{
+    struct client *c = w->clients[0];
+    up(w);
+    options(w, (struct sim_options){
+                   .net_delay_ns = 30 * MS_NS, .disk_slow = 1000, .disk_slow_ns = 8 * SECOND_NS});
+    for (uint64_t i = 0; i < 6; i++)
+        write_at(w, 0, 8 * i, 8);
+    pass(w, 300 * MS_NS);
+    sim_cut_all(w->sim);
+    for (int i = 0; i < 60000 && target_transition(w, TGT_N7) == 0; i++)
+        pass(w, MS_NS);
+    if (!target_session_drop(w) || target_transition(w, TGT_N11) != 1)
+        world_problem(w, "the session was not continued when it should end");
+    uint64_t sessions = client_transition(c, "N1");
+    options(w, (struct sim_options){0});
+    quiet(w);
+    if (target_transition(w, TGT_N10) || client_transition(c, "N4"))
+        world_problem(w, "a session that had ended was continued");
+    if (client_transition(c, "N1") != sessions + 1)
+        world_problem(w, "there is no new session");
+    read_at(w, 0, 0, 48);
+}
+
 /* clang-format off */
 static const struct scenario scenarios[] = {
     {"abort-is-fenced", "an aborted write never lands after its abort was answered", abort_is_fenced,
@@ -469,6 +555,11 @@ static const struct scenario scenarios[] = {
     {"segments-change", "segments change their size while some are lost", segments_change_under_loss,
      {.clients = 6, .flip_data = 1}},
     {"logout-asked-twice", "who stays is asked once more to log out", logout_is_asked_for_twice, {.chap = false}},
+    {"questions", "questions about tasks take none", questions_take_nothing, {.clients = 8, .level_7144 = true}},
+    {"closed-while-asked", "logouts of the session and of its connections cross", session_closes_while_asked,
+     {.clients = 1, .connections = 3}},
+    {"ended-while-continued", "a session ends while its initiator continues it", session_ends_while_it_continues,
+     {.clients = 1, .connections = 2, .level_2 = true}},
     {"clock-leaps", "deadlines that pass all at once", clock_leaps, {.chap = false}},
 };
 /* clang-format on */
@@ -509,7 +600,7 @@ static bool play(void *arg)
         if (!w)
             abort();
         w->verbose = play->verbose;
-        swarm.recovery_level = (uint32_t)(seed % 3);
+        swarm.recovery_level = swarm.level_2 ? 2 : (uint32_t)(seed % 3);
         world_init(w, seed, &swarm);
         for (uint32_t i = 0; i < swarm.clients; i++)
             w->clients[i] = client_new(w, i, 0);

@@ -63,6 +63,7 @@ static bool seed_run(const struct set *set, uint64_t seed, struct report *report
 static void child_run(const struct set *set, uint32_t job, struct shared *shared)
 {
     struct report *report = &shared->reports[job];
+    coverage_clear();
     for (uint64_t i = job; i < set->seeds && !atomic_load(&shared->stop); i += set->jobs) {
         if (!seed_run(set, set->first + i, report)) {
             report->failed = true;
@@ -125,16 +126,23 @@ void set_run(const struct set *set, struct set_result *out)
 bool set_apart(bool (*fn)(void *arg), void *arg, unsigned seconds)
 {
     int status = 0;
+    size_t room = COVERAGE_ROWS_MAX * sizeof(uint64_t);
+    uint64_t *coverage = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    WORLD_CHECK(coverage != MAP_FAILED);
     fflush(stdout);
     pid_t pid = fork();
     WORLD_CHECK(pid >= 0);
     if (pid == 0) {
         alarm(seconds);
+        coverage_clear();
         bool good = fn(arg);
+        memcpy(coverage, coverage_counts(), coverage_rows() * sizeof coverage[0]);
         fflush(stdout);
         _exit(good ? 0 : 1);
     }
     waitpid(pid, &status, 0);
+    coverage_merge(coverage);
+    munmap(coverage, room);
     if (WIFSIGNALED(status))
         printf("the process died: %s\n", strsignal(WTERMSIG(status)));
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;

@@ -24,7 +24,8 @@ struct set_result {
 
 /* Coverage of all processes is added to this one's. */
 void set_run(const struct set *set, struct set_result *out);
-/* Runs fn(arg) in a process of its own; false: it said false, died or did not end in `seconds`. */
+/* Runs fn(arg) in a process of its own, whose coverage is added to this one's; false: it said false, died or
+ * did not end in `seconds`. */
 bool set_apart(bool (*fn)(void *arg), void *arg, unsigned seconds);
 
 /* ---- mutants.c ---- */

@@ -175,4 +175,6 @@ void swarm_draw(struct swarm *s, uint64_t seed)
     s->task_reporting = (uint32_t)roll(&d, KEY_TASK_REPORTING_COUNT);
     s->recovery_level = (uint32_t)(seed % 3);
     draw_theme(&d, s);
+    if (s->file_store && percent(&d, 60)) /* part of the disk is cached: what is there needs no operation */
+        s->faults.disk_now = (uint32_t)roll(&d, 1001);
 }

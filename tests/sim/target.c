@@ -305,6 +305,14 @@ static void count_engine(struct world *w)
     }
 }
 
+uint64_t target_transition(const struct world *w, enum tgt_transition transition)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < w->swarm.reactors && w->target != TARGET_OFF; i++)
+        count += host_reactor_engine(host_at(w->host, i))->transitions[transition];
+    return count;
+}
+
 void target_die(struct world *w, enum target_death how)
 {
     static const enum cover rows[] = {COVER_TARGET_CRASH, COVER_TARGET_POWER, COVER_TARGET_VANISH};

@@ -94,7 +94,7 @@ void world_init(struct world *w, uint64_t seed, const struct swarm *swarm)
     w->heap.alloc = world_alloc;
     w->heap.free = world_free;
     w->heap.trace = NULL;
-    struct sim_options calm = {.disk_cache = swarm->faults.disk_cache};
+    struct sim_options calm = {.disk_cache = swarm->faults.disk_cache, .disk_now = swarm->faults.disk_now};
     WORLD_CHECK(sim_world_new(&w->heap, seed, &calm, &w->sim) == 0);
     wire_init(&w->wire, w->sim, &w->heap);
     w->wire.show = verbose && getenv("PDUS");
@@ -135,7 +135,8 @@ void world_fini(struct world *w)
 
 void world_faults(struct world *w, bool on)
 {
-    struct sim_options calm = {.disk_cache = w->swarm.faults.disk_cache};
+    struct sim_options calm = {.disk_cache = w->swarm.faults.disk_cache,
+                               .disk_now = w->swarm.faults.disk_now};
     w->faults_on = on;
     sim_world_set_options(w->sim, on ? &w->swarm.faults : &calm);
     w->wire.flip_header = on ? w->swarm.flip_header : 0;

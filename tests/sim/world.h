@@ -15,6 +15,7 @@
 
 #include "common/io/sim.h"
 #include "initiator/lib/lunette.h"
+#include "target/iscsi/states.h"
 #include "target/service/host.h"
 #include "tests/sim/coverage.h"
 #include "tests/sim/heap.h"
@@ -80,6 +81,8 @@ struct swarm {
     bool level_7144;         /* the target offers iSCSIProtocolLevel 2 */
     uint32_t task_reporting; /* the best that the target offers, enum key_task_reporting */
     bool chap, file_store, final_power_cut;
+    uint32_t connections; /* of every session; 0: as many as its initiator likes */
+    bool level_2;         /* every session is of recovery level 2 */
 };
 
 /* ---- the world ---- */
@@ -179,6 +182,8 @@ bool target_notify(struct world *w);      /* a vendor's event to some session */
 void target_renegotiate(struct world *w); /* a new MaxRecvDataSegmentLength, and everybody is told */
 /* A name of one of the world's targets that others than the clients visit; NULL: no more. */
 const char *target_name(uint32_t index);
+/* How often the running target has taken it. */
+uint64_t target_transition(const struct world *w, enum tgt_transition transition);
 void target_end(struct world *w); /* stopped, freed, everything given back */
 
 /* ---- chaos.c ---- */
@@ -212,6 +217,10 @@ void client_free(struct client *c);
 /* For scenarios: one command now; an LBA and length of the caller's choice. */
 enum client_verb { CLIENT_READ, CLIENT_WRITE, CLIENT_WRITE_FUA, CLIENT_ZERO, CLIENT_FLUSH, CLIENT_VERBS };
 void client_command(struct client *c, enum client_verb verb, uint32_t lun, uint64_t lba, uint32_t blocks);
+/* How often it has taken a transition of RFC 7143 chapter 8 since its machine booted: "T18". */
+uint64_t client_transition(const struct client *c, const char *name);
+uint32_t client_connections(const struct client *c); /* logged in now */
+bool client_log_session_out(struct client *c);       /* in good order, as soon as no command is in flight */
 uint64_t client_reconnects(const struct client *c);
 
 /* ---- visitor.c ---- */
