@@ -93,7 +93,8 @@ static enum chap_verdict answer_challenge(struct chap_target *t, const struct ch
 
 static enum chap_verdict step_response(struct chap_target *t, struct text_writer *w)
 {
-    struct chap_user user = {{NULL, NULL, 0}, {NULL, NULL, 0}};
+    static const struct chap_user nobody;
+    struct chap_user user = nobody;
     if (!t->in.has_n || !t->in.has_r) /* R7143-9.2-07 */
         return fail(t, KEYS_STATUS_MISSING_PARAMETER, "CHAP_N or CHAP_R is missing", "R7143-9.2-07");
     if (t->in.has_i != t->in.has_c)

@@ -345,11 +345,9 @@ void ini_slots_lost(struct ini_conn *conn)
             ini_ping_done(s, itt, INI_REPLY_LOST);
         else if (slot->kind == INI_SLOT_TEXT)
             ini_text_rejected(conn, INI_REPLY_LOST); /* R7143-11.10-02 */
-        else if (slot->kind == INI_SLOT_REASSIGN)
-            ini_reassign_lost(conn, itt);
         else if (slot->cleanup)
             ini_recovery_logout(s, slot->cleanup, INI_REPLY_LOST, 0, 0), ini_slot_release(s, itt);
-        else
+        else /* of a reassignment: the command waits in the cleanup of its connection */
             ini_slot_release(s, itt);
     }
 }

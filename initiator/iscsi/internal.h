@@ -354,7 +354,6 @@ void ini_recovery_login_end(struct ini_conn *conn, bool up);
 void ini_recovery_logout(struct ini_session *s, struct ini_cleanup *r, uint8_t response, uint16_t time2wait,
                          uint16_t time2retain);
 void ini_reassign_pdu(struct ini_conn *conn, uint32_t itt, uint8_t response);
-void ini_reassign_lost(struct ini_conn *conn, uint32_t itt);
 void ini_recovery_lost(struct ini_session *s); /* commands that wait come back LOST */
 /* Reassigned commands that have not gone on in time. */
 void ini_recovery_doubts(struct ini_session *s, uint64_t now);

@@ -268,11 +268,6 @@ static bool reassign_after_logout(struct ini_conn *conn, struct ini_command *c, 
     return true;
 }
 
-void ini_reassign_lost(struct ini_conn *conn, uint32_t itt)
-{
-    ini_slot_release(conn->s, itt); /* the command waits in the cleanup of its connection */
-}
-
 void ini_reassign_pdu(struct ini_conn *conn, uint32_t itt, uint8_t response)
 {
     struct ini_session *s = conn->s;

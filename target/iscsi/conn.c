@@ -169,7 +169,6 @@ void tgt_conn_closed(struct tgt_conn *conn)
     assert(conn->state == CONN_DEAD);
     tx_fini(&conn->tx); /* counts down what tasks wait for */
     list_remove(&conn->close_event.node);
-    list_remove(&conn->send_node);
     list_remove(&conn->read_node);
     struct tgt_session *s = conn->session;
     if (s) {

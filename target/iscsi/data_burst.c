@@ -53,6 +53,7 @@ static void hand_over(struct tgt_task *task, struct out_slot *slot)
 /* The next span of the command's data, of about one burst: data reaches the store burst by burst. */
 static struct out_slot *slot_open(struct tgt_task *task)
 {
+    assert(task->slots_used < SCSI_SPANS_PER_TASK);
     uint32_t align = scsi_out_align(&task->scsi);
     uint32_t burst = task->session->params.max_burst_length;
     uint32_t len = burst < align ? align : burst - burst % align;
@@ -60,22 +61,20 @@ static struct out_slot *slot_open(struct tgt_task *task)
         len = SCSI_SPAN_LEN;
     if (len > task->want - task->slotted)
         len = (uint32_t)(task->want - task->slotted);
-    for (uint32_t i = 0; i < SCSI_SPANS_PER_TASK; i++) {
-        struct out_slot *slot = &task->slots[i];
-        if (slot->span)
-            continue;
-        slot->span = scsi_span_new(&task->session->r->scsi, len);
-        if (!slot->span)
-            return NULL;
-        slot->offset = task->slotted;
-        slot->len = len;
-        slot->asked = slot->have = 0;
-        task->slots_used++;
-        task->slotted += len;
-        task->filling = i;
-        return slot;
-    }
-    return NULL;
+    uint32_t i = 0;
+    while (task->slots[i].span) /* whoever opens one knows that one is free */
+        i++;
+    struct out_slot *slot = &task->slots[i];
+    slot->span = scsi_span_new(&task->session->r->scsi, len);
+    if (!slot->span)
+        return NULL;
+    slot->offset = task->slotted;
+    slot->len = len;
+    slot->asked = slot->have = 0;
+    task->slots_used++;
+    task->slotted += len;
+    task->filling = i;
+    return slot;
 }
 
 /* The first burst: whole blocks go to the device server as they lie (immediate data without a copy), a rest
@@ -267,7 +266,7 @@ void data_out_suspend(struct tgt_task *task)
 void data_out_resume(struct tgt_task *task)
 {
     struct out_r2t *next;
-    if (task->phase != TASK_RUNNING || task->failed || task->out_stop) {
+    if (task->failed || task->out_stop) { /* one that is not running has none */
         for (uint32_t i = 0; i < TGT_R2T_MAX; i++)
             task->r2ts[i].open = false;
         task->r2t_open = 0;

@@ -109,9 +109,7 @@ static uint32_t piece_max(const struct tgt_task *task)
  * or for acknowledgements. */
 static bool push(struct tgt_task *task, bool all)
 {
-    while (task->held) {
-        if (!may_send(task))
-            return true;
+    while (task->held && may_send(task)) {
         if (!open_way(task) || !keep_room(task))
             return false;
         uint32_t most = piece_max(task);

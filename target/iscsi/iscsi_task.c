@@ -192,13 +192,13 @@ static void retire(struct tgt_task *task)
 {
     if (task->unsolicited)
         retire_tag(task, PDU_TAG_RESERVED);
-    for (uint32_t i = 0; i < TGT_R2T_MAX; i++)
+    for (uint32_t i = 0; i < TGT_R2T_MAX; i++) {
         if (task->r2ts[i].open)
             retire_tag(task, task->r2ts[i].ttt);
+        task->r2ts[i].open = false;
+    }
     task->unsolicited = false;
     task->r2t_open = 0;
-    for (uint32_t i = 0; i < TGT_R2T_MAX; i++)
-        task->r2ts[i].open = false;
 }
 
 /* ---- start ---- */

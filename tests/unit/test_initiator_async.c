@@ -331,8 +331,8 @@ static void a_new_segment_length_is_declared_on_every_connection(void **state)
         struct pdu_text_request asked = take_text(r);
         assert_string_equal((char *)r->pdu.data, "MaxRecvDataSegmentLength=4096");
         assert_int_equal(ini_conn_params(r->conn)->max_recv_data_segment_length, before);
-        if (link == 0) /* they may talk back */
-            answer_text(r, asked.itt, true, false, "MaxRecvDataSegmentLength=1024", 30);
+        if (link == 0) /* they may talk back, also what nobody knows */
+            answer_text(r, asked.itt, true, false, "MaxRecvDataSegmentLength=1024\0X-com.example.a=1", 48);
         else
             answer_text(r, asked.itt, true, false, NULL, 0);
         assert_int_equal(ini_conn_params(r->conn)->max_recv_data_segment_length, 4096);

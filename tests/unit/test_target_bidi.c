@@ -44,6 +44,7 @@ static void again(const char *keys)
 
 struct xd {
     bool ten, disable, cdb_first; /* cdb_first: order of the two AHS of the 32 byte form */
+    bool cut;                     /* the CDB has 31 bytes */
     uint32_t lba, blocks, edtl_out, edtl_in, immediate,
         first; /* first: bytes of unsolicited data, with immediate */
 };
@@ -73,7 +74,7 @@ static uint32_t xd_send(const struct xd *x)
     length[2] = 2;
     be32_put(length + 4, x->edtl_in);
     if (!x->ten) {
-        be16_put(rest, 17);
+        be16_put(rest, x->cut ? 16 : 17);
         rest[2] = 1;
         memcpy(rest + 4, cdb + 16, 16);
     }
@@ -211,6 +212,22 @@ static void a_refusal_names_no_data(void **state)
     }
 }
 
+/* AHSLength says how many bytes of CDB come: the last one that is missing is named. */
+static void an_extended_cdb_of_one_byte_too_few_is_refused(void **state)
+{
+    (void)state;
+    again("InitialR2T=Yes\nImmediateData=No");
+    for (int cut = 0; cut < 2; cut++) {
+        uint32_t in_len;
+        struct xd x = {.cut = cut, .lba = 1, .blocks = 1, .edtl_out = 512, .edtl_in = 512};
+        struct pdu_scsi_response rsp = xd_finish(xd_send(&x), &in_len);
+        assert_int_equal(rsp.status, cut ? 2 : 0);
+        assert_int_equal(in_len, cut ? 0 : 512);
+        if (cut)
+            assert_true(sense_is(&c, 5, 0x24, 0) && be16_get(c.reply.data + 2 + 16) == 31);
+    }
+}
+
 /* ABORT TASK after every number of PDUs that the target can send before it waits for data. */
 static void an_abort_while_data_moves_both_ways(void **state)
 {
@@ -266,6 +283,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(both_forms_in_every_kind_of_session, setup, teardown),
         cmocka_unit_test_setup_teardown(residuals_of_both_directions, setup, teardown),
         cmocka_unit_test_setup_teardown(a_refusal_names_no_data, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_extended_cdb_of_one_byte_too_few_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(an_abort_while_data_moves_both_ways, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

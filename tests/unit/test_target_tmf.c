@@ -87,6 +87,41 @@ static void query_task_finds_what_is_pending(void **state)
     PROVES("R7144-6.3.3-01", "target");
 }
 
+/* More tasks than the first table of tags has room for: each is still found by its tag when the table has
+ * grown. */
+static void query_task_finds_each_of_many(void **state)
+{
+    (void)state;
+    client_login(&c, "iSCSIProtocolLevel=2\nInitialR2T=Yes\nImmediateData=No");
+    settle(&c);
+    enum { MANY = 100, ROUNDS = 8 };
+    static struct pdu_r2t asked[MANY];
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        if (round > 0) { /* the table begins small with each service */
+            teardown(NULL);
+            setup(NULL);
+            client_login(&c, "iSCSIProtocolLevel=2\nInitialR2T=Yes\nImmediateData=No");
+            settle(&c);
+        }
+        uint32_t first = c.cmd_sn;
+        for (uint32_t i = 0; i < MANY; i++) {
+            struct pdu_scsi_command p = command(&c, false, true, BLOCK);
+            p.itt = (round * MANY + i) * 0x9e3779b1u;
+            cdb_rw(p.cdb, true, i, 1);
+            command_send(&c, &p, NULL, 0);
+        }
+        for (uint32_t i = 0; i < MANY; i++)
+            pdu_r2t_decode(client_expect(&c, PDU_OP_r2t)->bhs, &asked[i]);
+        for (uint32_t i = 0; i < MANY; i++)
+            assert_int_equal(tmf_do(&c, 9, 0, (round * MANY + i) * 0x9e3779b1u, first + i).response, 7);
+        for (uint32_t i = 0; i < MANY; i++) {
+            struct pdu_data_out out = data_out(asked[i].itt, asked[i].ttt, 0, 0, true);
+            data_out_send(&c, &out, block, BLOCK);
+            assert_int_equal(expect_response(&c).status, 0);
+        }
+    }
+}
+
 static void query_task_does_not_speak_of_task_management(void **state)
 {
     (void)state;
@@ -766,6 +801,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(new_functions_need_level_two),
         TEST(query_task_finds_what_is_pending),
+        TEST(query_task_finds_each_of_many),
         TEST(query_task_does_not_speak_of_task_management),
         TEST(query_task_set_sees_the_nexus_and_lun_only),
         TEST(query_event_shows_the_attention_that_waits),

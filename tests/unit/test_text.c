@@ -116,6 +116,12 @@ static void key_names_end_at_63_bytes_and_values_at_their_limit(void **state)
                                : value_len > 255 ? "!value too long"
                                                  : "K";
             assert_memory_equal(out, rule, strlen(rule));
+            struct text_parser p;
+            struct text_range key, value;
+            text_parser_init(&p, data, key_len + value_len + 2, 255);
+            if (text_parser_next(&p, &key, &value) ==
+                TEXT_ERROR) /* what is shown of the key ends with the room for it */
+                assert_int_equal(strlen(p.key), key_len < 63 ? key_len : 63);
         }
     PROVES("R7143-6.1-06", "both");
     PROVES("R7143-6.1-14", "both");
