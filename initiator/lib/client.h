@@ -54,6 +54,7 @@ struct lnt_connection {
     bool ended;            /* CONN_CLOSED has been pulled */
     bool transport_broken; /* it ended by the network, not by what a side said */
     bool logged_in;
+    bool drained; /* lingering: its end has been received */
     int broken_err;
     uint64_t started_ns;  /* of the connect */
     uint64_t up_since_ns; /* with logged_in */

@@ -132,20 +132,39 @@ void connection_settle(struct lnt_connection *conn)
         client_events(c); /* CONN_CLOSED is among them, if nothing else is lent */
 }
 
-/* After the logout of a session with several connections the target closes them. It gets the time for it: one
- * that goes through its list of them may not live through others that end meanwhile (LIO's kernel:
- * docs/interop.md). */
-static bool connection_lingers(const struct lnt_connection *conn)
+/* The session has logged out: what still comes is the end. */
+static void connection_drained(struct io_op *op)
+{
+    struct lnt_connection *conn = container_of(op, struct lnt_connection, recv_op);
+    if (op->result > 0)
+        chunk_unref(op->chunk);
+    conn->drained = true;
+    connection_break(conn);
+    connection_settle(conn);
+}
+
+/* After the logout of a session with several connections the target closes them, that of the logout included.
+ * It gets the time for it: one that goes through its list of them may not live through others that end
+ * meanwhile (LIO's kernel: docs/interop.md). */
+static bool connection_lingers(struct lnt_connection *conn)
 {
     struct lnt_client *c = conn->client;
-    if (!c->closing || !c->logged_out || !conn->recv_op.busy)
+    if (!c->closing || !c->logged_out || conn->drained)
         return false;
     uint32_t several = 0;
     for (uint32_t i = 0; i < c->options.connections; i++)
         several += c->connections[i].logged_in;
-    if (!c->linger_ns && several > 1)
+    if (!c->linger_ns && several > 1) {
         c->linger_ns = io_now(c->io) + LNT_LINGER_NS;
-    return io_now(c->io) < c->linger_ns;
+        client_arm_timer(c);
+    }
+    if (io_now(c->io) >= c->linger_ns)
+        return false;
+    if (!conn->recv_op.busy) {
+        conn->recv_op.done = connection_drained;
+        io_recv_any(c->io, &conn->recv_op, conn->sock, c->pool, FRAMER_CHUNK_LEN);
+    }
+    return true;
 }
 
 void connection_break(struct lnt_connection *conn)
@@ -317,7 +336,8 @@ static void connection_connected(struct io_op *op)
         return;
     }
     conn->sock = (io_handle)op->result;
-    conn->shut = conn->lost_told = conn->ended = conn->transport_broken = conn->logged_in = false;
+    conn->shut = conn->lost_told = conn->ended = conn->transport_broken = conn->logged_in = conn->drained =
+        false;
     conn->broken_err = 0;
     int err = connection_enter(conn);
     if (err) {
