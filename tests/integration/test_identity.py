@@ -121,9 +121,13 @@ def test_all_connections_of_a_session_are_of_one_user(service, state):
     verb(state, "user", "set", IQN, "alice", "--secret", "the secret of alice")
     target = service(state)
     many = ["--connections", "4"]
-    assert capacity(target, *many, "--user", "alice", "--secret", "the secret of alice") == 0
-    # each connection went through the exchange, and as the same user: anything else is refused by the target
-    assert len(re.findall(r"login\.ok", target.stderr())) == 4, target.stderr()
-    assert "login.failed" not in target.stderr()
+    # Long enough for all connections to come up, on any machine.
+    lunette.run(lunette.BIN / "lunette-bench", "--recover", "--duration", "3s", *many, "--user", "alice", "--secret",
+                "the secret of alice", target.url(), timeout=60)
+    # Each connection went through the exchange, and as the same user: anything else is refused by the target. The first session
+    # only asks for the capacity, and may have left before its other connections came.
+    said = target.stderr()
+    assert len(re.findall(r"login\.ok .*TSIH 2$", said, re.M)) == 4, said
+    assert all("no such session" in line for line in said.splitlines() if "login.failed" in line), said
     assert capacity(target, *many) == 1
-    assert len(re.findall(r"login\.ok", target.stderr())) == 4
+    assert target.stderr().count("login.ok") == said.count("login.ok")
