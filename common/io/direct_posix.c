@@ -371,6 +371,7 @@ void posix_close(struct io *io, io_handle handle)
         slot->watched = false;
         slot->generation++;
     }
+    file_unlock((int)handle);
     close((int)handle);
 }
 

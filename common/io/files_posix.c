@@ -27,6 +27,13 @@ _Static_assert(sizeof(struct file_job) <= sizeof(((struct io_op *)0)->backend), 
 
 /* ---- opening ---- */
 
+void file_unlock(int fd)
+{
+    /* Fails for sockets and changes nothing then. */
+    struct flock none = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+    (void)fcntl(fd, F_OFD_SETLK, &none);
+}
+
 /* Open file description locks: unlike fcntl's classic ones they conflict between two opens in one process and
  * are not dropped when some other descriptor of the file is closed. */
 static int file_lock(int fd, bool exclusive)

@@ -100,6 +100,9 @@ bool sock_accept_again(int errno_value);
 /* ---- files_posix.c ---- */
 
 int file_open(const char *path, unsigned flags, int *out, struct io_file_info *info);
+/* Gives the lock of IO_OPEN_LOCK up at once. A lock belongs to the open file, which the kernel may keep for a
+ * moment after our close: a worker of io_uring lets go of it only after the completion. */
+void file_unlock(int fd);
 int file_resize(struct io *io, io_handle file, uint64_t size);
 int file_allocate(struct io *io, io_handle file, uint64_t off, uint64_t len);
 int file_rename(struct io *io, const char *from, const char *to);

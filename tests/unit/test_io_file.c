@@ -184,6 +184,20 @@ static void a_locked_file_is_refused_to_the_second_writer(void **state)
     io_file_close(rig->io, file);
 }
 
+/* As io_uring does for a moment after the last completion. */
+static void a_close_unlocks_though_the_kernel_keeps_the_file(void **state)
+{
+    RIG(state);
+    const char *path = fresh_path();
+    io_handle file = open_file(rig, path, NEW_FILE | IO_OPEN_LOCK, NULL);
+    int kept = dup((int)file);
+    assert_true(kept >= 0);
+    io_file_close(rig->io, file);
+    file = open_file(rig, path, IO_OPEN_WRITE | IO_OPEN_LOCK, NULL);
+    io_file_close(rig->io, file);
+    close(kept);
+}
+
 static void wrong_opens_fail_cleanly(void **state)
 {
     RIG(state);
@@ -422,6 +436,7 @@ int main(void)
         RIG_TEST(flush_and_the_size_calls_work),
         RIG_TEST(discarded_and_zeroed_ranges_read_as_zeros),
         RIG_TEST(a_locked_file_is_refused_to_the_second_writer),
+        RIG_TEST_REAL(a_close_unlocks_though_the_kernel_keeps_the_file),
         RIG_TEST(wrong_opens_fail_cleanly),
         RIG_TEST_REAL(a_directory_a_fifo_and_a_character_device_are_invalid),
         RIG_TEST(rename_replaces_and_remove_keeps_an_open_file_alive),
