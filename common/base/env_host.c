@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "common/base/log.h"
+#include "common/base/pages.h"
 
 static _Atomic uint64_t host_allocations;
 
@@ -54,6 +55,8 @@ static void *host_alloc(void *ctx, size_t size, size_t align)
         size = 1; /* one distinct address for each call, so that NULL always means failure */
     if (align <= _Alignof(max_align_t)) {
         memory = calloc(1, size);
+    } else if (align <= PAGES_MIN && (memory = pages_alloc(size)) != NULL) {
+        /* a large buffer: zeroed, and aligned well enough */
     } else if (posix_memalign(&memory, align, size) == 0) {
         memset(memory, 0, size);
     } else {
@@ -67,7 +70,8 @@ static void *host_alloc(void *ctx, size_t size, size_t align)
 static void host_free(void *ctx, void *ptr)
 {
     (void)ctx;
-    free(ptr);
+    if (!pages_free(ptr))
+        free(ptr);
 }
 
 static const EVP_MD *host_digest(enum hash_alg alg)
