@@ -192,6 +192,19 @@ uint64_t pool_heap_allocations(const struct pool *pool)
     return pool->heap_allocations;
 }
 
+uint8_t *chunk_exchange(struct chunk *chunk, uint8_t *memory)
+{
+    assert(chunk->pool && chunk->refs == 1);
+    uint8_t *had = chunk->data;
+    chunk->data = memory;
+    return had;
+}
+
+const struct env *chunk_env(const struct chunk *chunk)
+{
+    return chunk->pool ? chunk->pool->env : NULL;
+}
+
 void chunk_ref(struct chunk *chunk)
 {
     assert(chunk->refs > 0 && chunk->refs < UINT32_MAX);
@@ -240,6 +253,13 @@ struct slice slice_borrow(const void *ptr, uint32_t len)
 {
     /* Through uintptr_t: the slice type has one pointer for both uses, and a borrower only reads. */
     return (struct slice){.chunk = NULL, .ptr = (uint8_t *)(uintptr_t)ptr, .len = len};
+}
+
+struct chunk *slice_whole(const struct slice *s)
+{
+    struct chunk *chunk = s->chunk;
+    bool whole = chunk && chunk->pool && chunk->refs == 1 && s->ptr == chunk->data && s->len == chunk->cap;
+    return whole ? chunk : NULL;
 }
 
 void slice_release(struct slice *s)

@@ -62,6 +62,13 @@ uint64_t pool_heap_allocations(const struct pool *pool);
 /* Gives free chunks back to the heap until at most `keep` bytes lie idle. */
 void pool_trim(struct pool *pool, uint64_t keep);
 
+/* Gives a chunk of a pool other memory, `memory` of at least chunk->cap bytes from chunk_env with the
+ * alignment that pool_get promises, and returns what it had: each is now the other's to free. The chunk has
+ * one reference. */
+uint8_t *chunk_exchange(struct chunk *chunk, uint8_t *memory);
+/* Where its memory comes from; NULL: not from a pool. */
+const struct env *chunk_env(const struct chunk *chunk);
+
 void chunk_ref(struct chunk *chunk);
 void chunk_unref(struct chunk *chunk); /* NULL is fine */
 
@@ -71,6 +78,8 @@ struct slice slice_take(struct chunk *chunk, uint32_t offset, uint32_t len);
 struct slice slice_sub(const struct slice *s, uint32_t offset, uint32_t len);
 /* Borrowed bytes: no reference. */
 struct slice slice_borrow(const void *ptr, uint32_t len);
+/* The chunk whose memory the slice is, all of it, while nobody else looks at it; else NULL. */
+struct chunk *slice_whole(const struct slice *s);
 /* Drops the reference and empties the slice. */
 void slice_release(struct slice *s);
 

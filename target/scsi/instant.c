@@ -125,5 +125,6 @@ bool scsi_instant_write(struct scsi_nexus *nexus, uint64_t lun, const uint8_t *c
     req.verb = STORE_WRITE;
     req.vec[0] = (struct io_vec){data->ptr, data->len};
     req.vec_count = 1;
+    req.whole = slice_whole(data);
     return written(nexus->reactor, &req);
 }

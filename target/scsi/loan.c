@@ -8,7 +8,7 @@ static void loan_release(struct chunk *chunk)
     struct store *store = loan->lender->lu->store;
     loan->lender->loans--;
     if (loan->of_store)
-        store->ops->give_back(store, loan->of_store);
+        store->ops->give_back(store, loan->of_store, loan->chunk.data);
     loan_unused(loan);
 }
 

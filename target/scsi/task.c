@@ -214,6 +214,7 @@ void task_request(struct scsi_reactor *r, struct scsi_task *task, enum store_ver
     req->offset = offset;
     req->len = len;
     req->fua = fua;
+    req->whole = NULL;
     task->after = after;
     task_submit(r, task, req);
 }

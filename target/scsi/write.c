@@ -108,6 +108,9 @@ void write_span(struct scsi_reactor *r, struct scsi_task *task, struct scsi_span
     span->req.len = span->data.len - (MUTANT(lost_unit) && span->data.len > block ? block : 0);
     span->req.vec[0] = (struct io_vec){span->data.ptr, span->req.len};
     span->req.vec_count = 1;
+    /* What is compared afterwards has to stay what it is. */
+    span->req.whole =
+        is_write_and_verify(task) || span->req.len != span->data.len ? NULL : slice_whole(&span->data);
     task_submit(r, task, &span->req);
 }
 

@@ -54,6 +54,7 @@ static void submit(struct scsi_reactor *r, struct scsi_task *task, struct scsi_s
     in->req.len = data->len;
     in->req.vec[0] = (struct io_vec){data->ptr, data->len};
     in->req.vec_count = 1;
+    in->req.whole = NULL;
     task_submit(r, task, &in->req);
 }
 

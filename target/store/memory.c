@@ -1,11 +1,14 @@
 /* The memory store: sparse, gone when the service ends. Extents of 64 KiB are made by the first write and
  * given back by DISCARD and ZERO of whole extents.
  *
- * Called by several reactor threads at once. Three levels of tables: the upper two are installed once by
- * compare-exchange and live until close; the extent pointers and the bytes behind them are guarded by striped
- * read-write spin locks, so an extent can be freed and overlapping reads and writes of careless clients are
- * no data race. Reads can be lent: the extent's block is counted, and a write to a block that is out on loan
- * copies it first. */
+ * Called by several reactor threads at once. Three levels of tables, each installed once by compare-exchange
+ * and there until close; the last one holds the extents, each with a read-write spin lock of its own: an
+ * extent can be freed, and overlapping reads and writes of careless clients are no data race. A command
+ * touches one line of the tables and the bytes.
+ *
+ * Reads can be lent: as long as they are, a write gives the extent other memory. Large writes are not copied,
+ * where they come in memory that can be kept: it becomes the extents' own, and the writer gets what they had.
+ */
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -13,33 +16,53 @@
 
 #include "common/base/env.h"
 #include "common/base/err.h"
+#include "common/base/list.h"
 #include "common/base/mutant.h"
 #include "target/store/kinds.h"
 
-#define EXTENT_SHIFT 16u /* 64 KiB */
-#define EXTENT_LEN   (UINT64_C(1) << EXTENT_SHIFT)
-#define LEAF_SHIFT   12u /* extents per leaf: 4096, 256 MiB of data */
-#define MID_SHIFT    12u /* leaves per middle table: 1 TiB of data */
-#define TOP_SHIFT    10u /* 2^(16+12+12+10) is STORE_SIZE_MAX */
-#define STRIPES      1024u
-#define MEMORY_ALIGN 4096u /* bytes: blocks begin on pages of the processor */
+#define EXTENT_SHIFT  16u /* 64 KiB */
+#define EXTENT_LEN    (UINT64_C(1) << EXTENT_SHIFT)
+#define LEAF_SHIFT    12u   /* extents per leaf: 4096, 256 MiB of data */
+#define MID_SHIFT     12u   /* leaves per middle table: 1 TiB of data */
+#define TOP_SHIFT     10u   /* 2^(16+12+12+10) is STORE_SIZE_MAX */
+#define MEMORY_ALIGN  4096u /* bytes: data begins on pages of the processor */
+#define LEAF_ALIGN    64u   /* bytes: no extent lies in two cache lines */
+#define SPARE_CLASSES 5u    /* buffers of 1 to 16 extents: POOL_CLASS_MAX */
+#define SPARES_MAX    2u    /* of each class */
 
-/* The bytes of one extent. As long as they are lent nobody changes them: a write gives the extent new ones.
- */
-struct block {
-    atomic_uint holders; /* the extent itself and each loan; the last one frees it */
-    uint8_t *data;       /* owned, EXTENT_LEN */
+/* Memory of one extent, or of several that were written together: given back when the last has let go. */
+struct buffer {
+    struct list_node node; /* memory->spares, or memory->lent */
+    atomic_uint live;      /* pieces that an extent or a loan holds */
+    uint32_t count;        /* of pieces; a power of two */
+    uint8_t *memory;       /* owned, count * EXTENT_LEN */
+    uint32_t lent_count;   /* pieces that only loans hold; with memory->lock, as the next */
+    uint32_t loans[];      /* of such a piece */
 };
+struct extent {
+    uint8_t *data; /* EXTENT_LEN bytes of the buffer's; NULL: zeros */
+    struct buffer *buffer;
+    atomic_int lock; /* -1: a writer, else how many readers */
+    uint32_t loans;  /* of data: as long as there are any nobody changes it; with the lock held for writing */
+    uint64_t unused; /* 32 bytes: see LEAF_ALIGN */
+};
+_Static_assert(LEAF_ALIGN % sizeof(struct extent) == 0, "extents fill lines");
 struct leaf {
-    struct block *extents[1u << LEAF_SHIFT]; /* each holds its block; guarded by the extent's stripe */
+    struct extent extents[1u << LEAF_SHIFT];
 };
 struct middle {
     _Atomic(struct leaf *) leaves[1u << MID_SHIFT]; /* owned */
 };
+struct spares { /* buffers of one size that wait to be used again: a busy writer of large data needs one */
+    struct list_node list;
+    uint32_t count;
+};
 struct memory {
     struct store store;
     _Atomic(struct middle *) top[1u << TOP_SHIFT]; /* owned */
-    atomic_int stripes[STRIPES];                   /* -1: a writer, else how many readers */
+    atomic_int lock;                               /* of what follows; taken after an extent's */
+    struct list_node lent;                         /* buffers with pieces that only loans hold */
+    struct spares spares[SPARE_CLASSES];           /* by log2 of the count of pieces */
 };
 
 /* What is lent where nothing has been written. */
@@ -76,10 +99,7 @@ static void unlock_write(atomic_int *lock)
     atomic_store_explicit(lock, 0, memory_order_release);
 }
 
-static atomic_int *stripe_of(struct memory *m, uint64_t extent)
-{
-    return &m->stripes[extent % STRIPES];
-}
+/* ---- tables ---- */
 
 static struct middle *middle_of(struct memory *m, uint64_t index, bool make)
 {
@@ -98,146 +118,204 @@ static struct middle *middle_of(struct memory *m, uint64_t index, bool make)
     return have;
 }
 
-/* The leaf that holds an extent; NULL when it does not exist (and make is false) or memory is out. */
-static struct leaf *leaf_of(struct memory *m, uint64_t extent, bool make)
+/* NULL when its leaf does not exist (and make is false) or memory is out. */
+static struct extent *extent_of(struct memory *m, uint64_t extent, bool make)
 {
+    const struct env *env = m->store.env;
     struct middle *middle = middle_of(m, extent >> (LEAF_SHIFT + MID_SHIFT), make);
     if (!middle)
         return NULL;
     _Atomic(struct leaf *) *place = &middle->leaves[extent >> LEAF_SHIFT & ((1u << MID_SHIFT) - 1)];
     struct leaf *have = atomic_load_explicit(place, memory_order_acquire);
-    if (have || !make)
-        return have;
-    struct leaf *made = env_alloc(m->store.env, sizeof *made);
-    if (!made)
-        return NULL;
-    if (atomic_compare_exchange_strong_explicit(place, &have, made, memory_order_acq_rel,
-                                                memory_order_acquire))
-        return made;
-    env_free(m->store.env, made);
-    return have;
-}
-
-/* Only with the extent's stripe held. */
-static struct block **slot_of(struct leaf *leaf, uint64_t extent)
-{
-    return &leaf->extents[extent & ((1u << LEAF_SHIFT) - 1)];
-}
-
-/* ---- blocks ---- */
-
-static struct block *block_new(const struct env *env)
-{
-    struct block *block = env_alloc(env, sizeof *block);
-    if (!block)
-        return NULL;
-    block->data = env->alloc(env->ctx, EXTENT_LEN, MEMORY_ALIGN);
-    if (!block->data) {
-        env_free(env, block);
-        return NULL;
+    if (!have && make) {
+        struct leaf *made = env->alloc(env->ctx, sizeof *made, LEAF_ALIGN);
+        if (made && atomic_compare_exchange_strong_explicit(place, &have, made, memory_order_acq_rel,
+                                                            memory_order_acquire))
+            have = made;
+        else
+            env_free(env, made); /* another thread was faster: its leaf counts */
     }
-    atomic_init(&block->holders, 1);
-    return block;
+    return have ? &have->extents[extent & ((1u << LEAF_SHIFT) - 1)] : NULL;
 }
 
-static void block_release(const struct env *env, struct block *block)
+/* ---- buffers ---- */
+
+static struct spares *spares_of(struct memory *m, uint32_t count)
 {
-    if (!block || atomic_fetch_sub_explicit(&block->holders, 1, memory_order_acq_rel) != 1)
-        return;
-    env_free(env, block->data);
-    env_free(env, block);
+    return &m->spares[__builtin_ctz(count)];
 }
 
-/* The extent's bytes, to be changed: new ones when there are none or when they are lent. `whole`: all of them
- * will be overwritten. NULL: out of memory. With the stripe held for writing, so nobody can borrow meanwhile.
- */
-static uint8_t *block_to_change(struct memory *m, struct block **slot, bool whole)
+static struct buffer *spare_get(struct memory *m, uint32_t count)
 {
-    struct block *old = *slot;
-    if (old && (atomic_load_explicit(&old->holders, memory_order_acquire) == 1 || MUTANT(loan_changes)))
-        return old->data;
-    struct block *made = block_new(m->store.env);
-    if (!made)
+    struct spares *spares = spares_of(m, count);
+    lock_write(&m->lock);
+    struct buffer *buffer = list_first(&spares->list, struct buffer, node);
+    if (buffer) {
+        list_remove(&buffer->node);
+        spares->count--;
+    }
+    unlock_write(&m->lock);
+    return buffer;
+}
+
+/* False: there are enough. */
+static bool spare_put(struct memory *m, struct buffer *buffer)
+{
+    struct spares *spares = spares_of(m, buffer->count);
+    lock_write(&m->lock);
+    bool room = spares->count < SPARES_MAX;
+    if (room) {
+        list_push_front(&spares->list, &buffer->node);
+        spares->count++;
+    }
+    unlock_write(&m->lock);
+    return room;
+}
+
+static void buffer_free(const struct env *env, struct buffer *buffer)
+{
+    env_free(env, buffer->memory);
+    env_free(env, buffer);
+}
+
+static struct buffer *buffer_make(struct memory *m, uint32_t count)
+{
+    const struct env *env = m->store.env;
+    struct buffer *buffer = env_alloc(env, sizeof *buffer + count * sizeof buffer->loans[0]);
+    if (!buffer)
         return NULL;
-    if (old && !whole)
-        memcpy(made->data, old->data, EXTENT_LEN);
-    *slot = made;
-    block_release(m->store.env, old);
-    return made->data;
+    list_init(&buffer->node);
+    buffer->count = count;
+    buffer->memory = env->alloc(env->ctx, count * EXTENT_LEN, MEMORY_ALIGN);
+    if (buffer->memory)
+        return buffer;
+    env_free(env, buffer);
+    return NULL;
+}
+
+/* All its pieces are held. Contents: zeros, or (not `clear`) anything. */
+static struct buffer *buffer_new(struct memory *m, uint32_t count, bool clear)
+{
+    struct buffer *buffer = spare_get(m, count);
+    if (buffer && clear)
+        memset(buffer->memory, 0, count * EXTENT_LEN);
+    if (!buffer)
+        buffer = buffer_make(m, count);
+    if (buffer)
+        atomic_store_explicit(&buffer->live, count, memory_order_relaxed);
+    return buffer;
+}
+
+/* `again`: others are being written, so the memory will be wanted. */
+static void piece_release(struct memory *m, struct buffer *buffer, bool again)
+{
+    if (buffer && atomic_fetch_sub_explicit(&buffer->live, 1, memory_order_acq_rel) == 1 &&
+        !(again && spare_put(m, buffer)))
+        buffer_free(m->store.env, buffer);
+}
+
+static uint32_t piece_of(const struct buffer *buffer, const uint8_t *data)
+{
+    return (uint32_t)((uint64_t)(data - buffer->memory) >> EXTENT_SHIFT);
 }
 
 /* ---- one extent at a time ---- */
 
+/* The extent's bytes become those of a piece of `buffer` (NULL: zeros). What it had is let go, or stays as
+ * long as its loans. With the extent's lock held for writing. */
+static void extent_set(struct memory *m, struct extent *e, struct buffer *buffer, uint8_t *data)
+{
+    struct buffer *old = e->buffer;
+    if (e->loans) {
+        lock_write(&m->lock);
+        old->loans[piece_of(old, e->data)] = e->loans;
+        if (old->lent_count++ == 0)
+            list_push_back(&m->lent, &old->node);
+        unlock_write(&m->lock);
+        e->loans = 0;
+        old = NULL;
+    }
+    e->buffer = buffer;
+    e->data = data;
+    piece_release(m, old, data != NULL);
+}
+
+/* The extent's bytes, to be changed: new ones when there are none or when they are lent. `whole`: all of them
+ * will be overwritten. NULL: out of memory. With the lock held for writing, so nobody can borrow meanwhile.
+ */
+static uint8_t *extent_to_change(struct memory *m, struct extent *e, bool whole)
+{
+    if (e->data && (e->loans == 0 || MUTANT(loan_changes)))
+        return e->data;
+    struct buffer *made = buffer_new(m, 1, !e->data && !whole);
+    if (!made)
+        return NULL;
+    if (e->data && !whole)
+        memcpy(made->memory, e->data, EXTENT_LEN);
+    extent_set(m, e, made, made->memory);
+    return made->memory;
+}
+
 static void extent_read(struct memory *m, uint64_t offset, uint8_t *to, size_t len)
 {
-    uint64_t extent = offset >> EXTENT_SHIFT;
-    struct leaf *leaf = leaf_of(m, extent, false);
-    if (!leaf) {
+    struct extent *e = extent_of(m, offset >> EXTENT_SHIFT, false);
+    if (!e) {
         memset(to, 0, len);
         return;
     }
-    atomic_int *lock = stripe_of(m, extent);
-    lock_read(lock);
-    const struct block *block = *slot_of(leaf, extent);
-    if (block)
-        memcpy(to, block->data + offset % EXTENT_LEN, len);
+    lock_read(&e->lock);
+    if (e->data)
+        memcpy(to, e->data + offset % EXTENT_LEN, len);
     else
         memset(to, 0, len);
-    unlock_read(lock);
+    unlock_read(&e->lock);
 }
 
-/* The bytes at offset where they lie, and the block to give back. */
-static const uint8_t *extent_lend(struct memory *m, uint64_t offset, struct block **loan)
+/* The bytes at offset where they lie. *loan: what has to be given back, or NULL. */
+static const uint8_t *extent_lend(struct memory *m, uint64_t offset, struct extent **loan)
 {
-    uint64_t extent = offset >> EXTENT_SHIFT;
-    struct leaf *leaf = leaf_of(m, extent, false);
-    *loan = NULL;
-    if (leaf) {
-        atomic_int *lock = stripe_of(m, extent);
-        lock_read(lock);
-        *loan = *slot_of(leaf, extent);
-        if (*loan)
-            atomic_fetch_add_explicit(&(*loan)->holders, 1, memory_order_relaxed);
-        unlock_read(lock);
+    struct extent *e = extent_of(m, offset >> EXTENT_SHIFT, false);
+    const uint8_t *data = NULL;
+    if (e) {
+        lock_write(&e->lock);
+        data = e->data;
+        e->loans += data != NULL;
+        unlock_write(&e->lock);
     }
-    return (*loan ? (*loan)->data : zeros) + offset % EXTENT_LEN;
+    *loan = data ? e : NULL;
+    return (data ? data : zeros) + offset % EXTENT_LEN;
 }
 
 /* Allocating under the lock keeps two writers from making the same extent. */
 static int extent_write(struct memory *m, uint64_t offset, const uint8_t *from, size_t len)
 {
-    uint64_t extent = offset >> EXTENT_SHIFT;
-    struct leaf *leaf = leaf_of(m, extent, true);
-    if (!leaf)
+    struct extent *e = extent_of(m, offset >> EXTENT_SHIFT, true);
+    if (!e)
         return ERR_NOSPACE;
-    atomic_int *lock = stripe_of(m, extent);
-    lock_write(lock);
-    uint8_t *data = block_to_change(m, slot_of(leaf, extent), len == EXTENT_LEN);
+    lock_write(&e->lock);
+    uint8_t *data = extent_to_change(m, e, len == EXTENT_LEN);
     if (data)
         memcpy(data + offset % EXTENT_LEN, from, len);
-    unlock_write(lock);
+    unlock_write(&e->lock);
     /* Memory is this medium: out of it means that the medium is full. */
     return data ? 0 : ERR_NOSPACE;
 }
 
-/* A whole extent goes back to the heap; a part is overwritten. */
-static int extent_clear(struct memory *m, struct leaf *leaf, uint64_t extent, uint64_t from, uint64_t len)
+/* A whole extent gives its memory back; a part is overwritten. */
+static int extent_clear(struct memory *m, struct extent *e, uint64_t from, uint64_t len)
 {
-    atomic_int *lock = stripe_of(m, extent);
     int err = 0;
-    lock_write(lock);
-    struct block **slot = slot_of(leaf, extent);
-    if (*slot && len == EXTENT_LEN) {
-        block_release(m->store.env, *slot);
-        *slot = NULL;
-    } else if (*slot) {
-        uint8_t *data = block_to_change(m, slot, false);
+    lock_write(&e->lock);
+    if (e->data && len == EXTENT_LEN) {
+        extent_set(m, e, NULL, NULL);
+    } else if (e->data) {
+        uint8_t *data = extent_to_change(m, e, false);
         if (data)
             memset(data + from, 0, len);
         else
             err = ERR_NOSPACE;
     }
-    unlock_write(lock);
+    unlock_write(&e->lock);
     return err;
 }
 
@@ -247,8 +325,8 @@ static int clear(struct memory *m, uint64_t offset, uint64_t len)
     uint64_t end = offset + len;
     while (offset < end) {
         uint64_t extent = offset >> EXTENT_SHIFT;
-        struct leaf *leaf = leaf_of(m, extent, false);
-        if (!leaf) {
+        struct extent *e = extent_of(m, extent, false);
+        if (!e) {
             unsigned shift = EXTENT_SHIFT + LEAF_SHIFT;
             if (!middle_of(m, extent >> (LEAF_SHIFT + MID_SHIFT), false))
                 shift += MID_SHIFT;
@@ -257,7 +335,7 @@ static int clear(struct memory *m, uint64_t offset, uint64_t len)
         }
         uint64_t from = offset % EXTENT_LEN;
         uint64_t part = EXTENT_LEN - from < end - offset ? EXTENT_LEN - from : end - offset;
-        int err = extent_clear(m, leaf, extent, from, part);
+        int err = extent_clear(m, e, from, part);
         if (err)
             return err;
         offset += part;
@@ -291,15 +369,81 @@ static int transfer(struct memory *m, struct store_req *req)
     return 0;
 }
 
+/* ---- large writes ---- */
+
+/* Could the extents keep the writer's memory? It has to be theirs to free. */
+static bool can_keep(const struct memory *m, const struct store_req *req)
+{
+    uint64_t count = req->len >> EXTENT_SHIFT;
+    return req->whole && (req->offset | req->len) % EXTENT_LEN == 0 && count > 0 &&
+           (count & (count - 1)) == 0 && count < 1u << SPARE_CLASSES && req->whole->cap == req->len &&
+           chunk_env(req->whole) == m->store.env;
+}
+
+/* False: nothing has happened; memory is short. */
+static bool keep(struct memory *m, struct store_req *req)
+{
+    uint64_t first = req->offset >> EXTENT_SHIFT;
+    uint32_t count = (uint32_t)(req->len >> EXTENT_SHIFT);
+    for (uint32_t i = 0; i < count; i++)
+        if (!extent_of(m, first + i, true))
+            return false;
+    struct buffer *buffer = buffer_new(m, count, false);
+    if (!buffer)
+        return false;
+    buffer->memory = chunk_exchange(req->whole, buffer->memory);
+    for (uint32_t i = 0; i < count; i++) {
+        struct extent *e = extent_of(m, first + i, false);
+        lock_write(&e->lock);
+        extent_set(m, e, buffer, buffer->memory + i * EXTENT_LEN);
+        unlock_write(&e->lock);
+    }
+    return true;
+}
+
+/* ---- loans ---- */
+
 static void lend(struct memory *m, struct store_req *req)
 {
-    struct block *loan;
+    struct extent *loan;
     const uint8_t *data = extent_lend(m, req->offset, &loan);
     /* The borrower only reads: an io_vec has one pointer for both uses. */
     req->vec[0] = (struct io_vec){(void *)(uintptr_t)data, (size_t)req->len};
     req->vec_count = 1;
     req->loan = loan;
 }
+
+/* The extent has got other memory since. */
+static void give_back_late(struct memory *m, const uint8_t *data)
+{
+    struct buffer *buffer = NULL;
+    lock_write(&m->lock);
+    list_for_each(it, &m->lent)
+    {
+        buffer = list_entry(it, struct buffer, node);
+        if (data >= buffer->memory && data < buffer->memory + buffer->count * EXTENT_LEN)
+            break;
+    }
+    bool over = --buffer->loans[piece_of(buffer, data)] == 0;
+    if (over && --buffer->lent_count == 0)
+        list_remove(&buffer->node);
+    unlock_write(&m->lock);
+    if (over)
+        piece_release(m, buffer, true);
+}
+
+static void memory_give_back(struct store *store, void *loan, const uint8_t *data)
+{
+    struct extent *e = loan;
+    lock_write(&e->lock);
+    bool same = e->data && data >= e->data && data < e->data + EXTENT_LEN;
+    e->loans -= same;
+    unlock_write(&e->lock);
+    if (!same)
+        give_back_late((struct memory *)store, data);
+}
+
+/* ---- the store ---- */
 
 static bool memory_submit(struct store *store, struct io *io, struct store_req *req)
 {
@@ -315,7 +459,8 @@ static bool memory_submit(struct store *store, struct io *io, struct store_req *
         req->result = transfer(m, req);
         break;
     case STORE_WRITE:
-        req->result = transfer(m, req);
+        if (!can_keep(m, req) || !keep(m, req))
+            req->result = transfer(m, req);
         break;
     case STORE_DISCARD:
     case STORE_ZERO:
@@ -341,6 +486,9 @@ static int memory_open(const struct env *env, struct io *io, const struct store_
     }
     m->store.ops = &store_memory_ops;
     m->store.env = env;
+    list_init(&m->lent);
+    for (unsigned i = 0; i < SPARE_CLASSES; i++)
+        list_init(&m->spares[i].list);
     m->store.info = (struct store_info){
         .size = spec->size,
         .readonly = spec->readonly,
@@ -374,16 +522,11 @@ static int memory_resize(struct store *store, struct io *io, uint64_t size, char
     return err;
 }
 
-static void leaf_free(const struct env *env, struct leaf *leaf)
+static void leaf_free(struct memory *m, struct leaf *leaf)
 {
     for (size_t i = 0; leaf && i < 1u << LEAF_SHIFT; i++)
-        block_release(env, leaf->extents[i]);
-    env_free(env, leaf);
-}
-
-static void memory_give_back(struct store *store, void *loan)
-{
-    block_release(store->env, loan);
+        piece_release(m, leaf->extents[i].buffer, false);
+    env_free(m->store.env, leaf);
 }
 
 /* No request is in flight, nothing is lent: no lock is needed. */
@@ -395,9 +538,12 @@ static void memory_close(struct store *store, struct io *io)
     for (size_t i = 0; i < 1u << TOP_SHIFT; i++) {
         struct middle *middle = atomic_load(&m->top[i]);
         for (size_t k = 0; middle && k < 1u << MID_SHIFT; k++)
-            leaf_free(env, atomic_load(&middle->leaves[k]));
+            leaf_free(m, atomic_load(&middle->leaves[k]));
         env_free(env, middle);
     }
+    for (uint32_t count = 1; count < 1u << SPARE_CLASSES; count *= 2)
+        for (struct buffer *spare; (spare = spare_get(m, count)) != NULL;)
+            buffer_free(env, spare);
     env_free(env, m);
 }
 

@@ -31,7 +31,10 @@ struct store_req {
     bool fua;             /* WRITE, ZERO, DISCARD: stable media before done */
     uint64_t offset, len; /* bytes; len is the sum of vec for READ and WRITE */
     struct io_vec vec[STORE_REQ_VECS];
-    uint32_t vec_count;    /* 0, with READ only: lend it, see store_info.lend_len */
+    uint32_t vec_count; /* 0, with READ only: lend it, see store_info.lend_len */
+    /* WRITE of one place: the chunk whose memory vec[0] is, all of it, and which nobody else looks at. The
+     * store may keep that memory and give the chunk other memory (chunk_exchange). NULL: it may not. */
+    struct chunk *whole;
     void *loan;            /* lent: what give_back wants; NULL: nothing to give back */
     int result;            /* 0 or enum err, when complete; ERR_NOSPACE: the medium is full */
     uint64_t error_offset; /* bytes, absolute: where a failed READ or WRITE stopped; = offset when unknown */
@@ -101,8 +104,9 @@ struct store_ops {
     bool (*attempt)(struct store *store, struct io *io, const struct store_req *req);
     /* Grows (or, where the kind can, shrinks); takes effect for requests submitted afterwards. */
     int (*resize)(struct store *store, struct io *io, uint64_t size, char *why, size_t why_len);
-    /* Ends a loan, on any reactor; NULL when the store lends nothing that it has to keep. */
-    void (*give_back)(struct store *store, void *loan);
+    /* Ends a loan whose bytes began at `data`, on any reactor; NULL when the store lends nothing that it has
+     * to keep. */
+    void (*give_back)(struct store *store, void *loan, const uint8_t *data);
     void (*close)(struct store *store, struct io *io); /* no request in flight, nothing lent */
 };
 

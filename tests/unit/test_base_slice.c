@@ -388,6 +388,47 @@ static void idle_chunk_data_is_poisoned(void **state)
 }
 #endif
 
+/* Whole means: all of a pool's chunk, and nobody else looks. */
+static void a_slice_knows_whether_it_is_all_of_its_chunk(void **state)
+{
+    struct fixture *f = *state;
+    struct slice all = slice_take(pool_get(f->pool, 4096), 0, 4096);
+    struct slice part = slice_sub(&all, 0, 4095), rest = slice_sub(&all, 1, 4095);
+    struct slice borrowed = slice_borrow(all.ptr, 4096);
+    assert_null(slice_whole(&all)); /* two others look */
+    assert_null(slice_whole(&borrowed));
+    slice_release(&rest);
+    slice_release(&part);
+    assert_ptr_equal(slice_whole(&all), all.chunk);
+    struct slice shorter = all, later = {all.chunk, all.ptr + 1, 4095};
+    shorter.len = 4095;
+    assert_null(slice_whole(&shorter));
+    assert_null(slice_whole(&later));
+    struct chunk foreign = {.refs = 1, .cap = 4096, .data = all.ptr};
+    struct slice lent = {&foreign, foreign.data, 4096};
+    assert_null(slice_whole(&lent));
+    assert_null(chunk_env(&foreign));
+    assert_ptr_equal(chunk_env(all.chunk), &f->env);
+    slice_release(&all);
+}
+
+static void a_chunk_keeps_what_it_was_given_in_exchange(void **state)
+{
+    struct fixture *f = *state;
+    struct chunk *chunk = pool_get(f->pool, 65536);
+    uint8_t *other = heap_alloc(&f->heap, 65536, POOL_ALIGN), *had = chunk->data;
+    memset(had, 1, 65536);
+    memset(other, 2, 65536);
+    assert_ptr_equal(chunk_exchange(chunk, other), had);
+    assert_ptr_equal(chunk->data, other);
+    assert_int_equal(had[65535], 1);
+    heap_free(&f->heap, had);
+    chunk_unref(chunk);
+    chunk = pool_get(f->pool, 65536); /* the same one: its memory is the new one for good */
+    assert_ptr_equal(chunk->data, other);
+    chunk_unref(chunk);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -406,6 +447,8 @@ int main(void)
         TEST(the_last_reference_gives_the_chunk_back),
         TEST(slices_share_a_chunk_and_outlive_one_another),
         TEST(borrowed_slices_hold_nothing),
+        TEST(a_slice_knows_whether_it_is_all_of_its_chunk),
+        TEST(a_chunk_keeps_what_it_was_given_in_exchange),
         TEST(our_own_bugs_stop_at_an_assert),
 #ifdef TEST_HAS_ASAN
         TEST(idle_chunk_data_is_poisoned),

@@ -12,6 +12,7 @@ static struct scsi_nexus one;
 static struct rig_cmd cmds[4];
 static uint8_t cdb[CDB_LEN_MAX], data[RIG_DISK_MAX];
 static unsigned submitted, lent;
+static const struct chunk *whole; /* what the store was told it may keep */
 static bool later, failing, nothing_to_give_back;
 
 static bool submit(struct store *store, struct io *io, struct store_req *req)
@@ -37,12 +38,14 @@ static bool submit(struct store *store, struct io *io, struct store_req *req)
         assert_int_equal(req->vec_count, 1);
         assert_int_equal(req->vec[0].len, req->len);
         memcpy(rig.fake.disk + req->offset, req->vec[0].ptr, req->len);
+        whole = req->whole;
     }
     return true;
 }
 
-static void give_back(struct store *store, void *loan)
+static void give_back(struct store *store, void *loan, const uint8_t *bytes)
 {
+    (void)bytes;
     assert_ptr_equal(store, &rig.fake.store);
     assert_ptr_equal(loan, rig.fake.disk);
     lent--;
@@ -399,6 +402,26 @@ static void a_read_that_can_borrow_nothing_waits(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* The store may keep memory that is data from end to end and that nobody else looks at. */
+static void the_store_is_told_what_it_may_keep(void **state)
+{
+    (void)state;
+    struct chunk *chunk = pool_get(rig.reactors[0].pool, 4096);
+    memset(chunk->data, 1, 4096);
+    struct slice all = slice_take(chunk, 0, 4096);
+    cdb_build_write(8, 8, false, cdb);
+    assert_true(scsi_instant_write(&one, 0, cdb, &all));
+    assert_ptr_equal(whole, chunk);
+    struct slice other = slice_sub(&all, 0, 512);
+    assert_true(scsi_instant_write(&one, 0, cdb, &all));
+    assert_null(whole);
+    cdb_build_write(8, 1, false, cdb);
+    assert_true(scsi_instant_write(&one, 0, cdb, &other));
+    assert_null(whole);
+    slice_release(&other);
+    slice_release(&all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -410,6 +433,7 @@ int main(void)
         T(a_loan_keeps_its_lu),
         T(reads_of_tasks_are_lent_piece_by_piece),
         T(a_read_that_can_borrow_nothing_waits),
+        T(the_store_is_told_what_it_may_keep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -412,6 +412,8 @@ static void writes_say_when_they_must_be_safe(void **state)
                 begin(len, 0, 1024);
                 asks(STORE_WRITE, 11 * 512, 1024, fua || verify || !cache);
                 assert_int_equal(held()->vec_count, 1);
+                /* What is compared afterwards must stay. */
+                assert_int_equal(held()->whole != NULL, !verify);
                 let_go();
                 if (verify) {
                     assert_false(cmd.over);
@@ -426,6 +428,7 @@ static void writes_say_when_they_must_be_safe(void **state)
         rig.fake.hold = true;
         begin(CDB_BUILD(CDB_WRITE_SAME_10, cdb, {CDB_F_LBA, 3}, {CDB_F_COUNT, 2}), 0, 512);
         asks(STORE_WRITE, 3 * 512, 1024, !cache);
+        assert_null(held()->whole); /* it is written again and again */
         let_go();
         assert_good(&cmd);
         for (uint64_t unmap = 0; unmap < 2; unmap++) {

@@ -140,7 +140,7 @@ static struct store_req borrow(uint64_t offset, uint64_t len)
 static void give_back(const struct store_req *req)
 {
     if (req->loan)
-        store->ops->give_back(store, req->loan);
+        store->ops->give_back(store, req->loan, req->vec[0].ptr);
 }
 
 /* Every way to change bytes, while they are lent: the borrower sees what was there, readers see what is new.
@@ -221,6 +221,164 @@ static void no_memory_for_a_copy_is_a_full_medium(void **state)
     assert_int_equal(atomic_load(&live), 0);
 }
 
+/* ---- memory that changes hands ---- */
+
+enum { EXTENT_LEN = 65536 };
+static struct pool *pool;
+
+static struct chunk *filled(uint32_t len, uint8_t value)
+{
+    struct chunk *chunk = pool_get(pool, len);
+    assert_non_null(chunk);
+    memset(chunk->data, value, len);
+    return chunk;
+}
+
+/* Writes all of a chunk, which goes back to its pool. True: the store has kept its memory. */
+static bool write_whole(uint64_t offset, uint32_t len, uint8_t value)
+{
+    struct chunk *chunk = filled(len, value);
+    const uint8_t *had = chunk->data;
+    struct slice data = slice_take(chunk, 0, len);
+    struct store_req req = {
+        .verb = STORE_WRITE, .offset = offset, .len = len, .store = store, .vec_count = 1};
+    req.vec[0] = (struct io_vec){data.ptr, len};
+    req.whole = slice_whole(&data);
+    assert_ptr_equal(req.whole, chunk);
+    assert_true(store->ops->submit(store, NULL, &req));
+    assert_int_equal(req.result, 0);
+    bool kept = chunk->data != had;
+    memset(chunk->data, 0xee, len); /* whatever it has now is the writer's */
+    slice_release(&data);
+    return kept;
+}
+
+static void open_with_pool(const char *text)
+{
+    open_store(text);
+    assert_int_equal(pool_new(&env, 8 << 20, &pool), 0);
+}
+
+static void close_with_pool(void)
+{
+    store_close(store, NULL);
+    pool_free(pool);
+    assert_int_equal(atomic_load(&live), 0);
+}
+
+/* Against a model, over what was there, what was not, and parts of what came together. */
+static void whole_extents_are_kept_as_they_came(void **state)
+{
+    (void)state;
+    enum { SIZE = 4 << 20 };
+    static uint8_t model[SIZE], got[SIZE];
+    open_with_pool("memory:size=4M");
+    memset(model, 0, SIZE);
+    uint64_t seed = 11;
+    unsigned kept = 0;
+    for (int i = 0; i < 400; i++) {
+        seed = seed * UINT64_C(6364136223846793005) + 1;
+        uint32_t len = EXTENT_LEN << (seed >> 40) % 5;
+        uint64_t at = (seed >> 20) % (SIZE / EXTENT_LEN) * EXTENT_LEN;
+        if (len > SIZE - at)
+            len = EXTENT_LEN;
+        if (i % 4 == 3) { /* a part of what was kept is changed, or goes */
+            assert_int_equal(request(i % 8 == 3 ? STORE_ZERO : STORE_DISCARD, at + (i % 8 == 3 ? 512 : 0),
+                                     NULL, EXTENT_LEN / 2),
+                             0);
+            memset(model + at + (i % 8 == 3 ? 512 : 0), 0, EXTENT_LEN / 2);
+            if (i % 16 == 15) {
+                assert_int_equal(request(STORE_DISCARD, at, NULL, EXTENT_LEN), 0);
+                memset(model + at, 0, EXTENT_LEN);
+            }
+        } else {
+            kept += write_whole(at, len, (uint8_t)(i + 1));
+            memset(model + at, i + 1, len);
+        }
+        assert_int_equal(request(STORE_READ, 0, got, SIZE), 0);
+        assert_memory_equal(got, model, SIZE);
+    }
+    assert_int_equal(kept, 300);
+    close_with_pool();
+}
+
+static void what_is_lent_stays_when_its_extent_gets_other_memory(void **state)
+{
+    (void)state;
+    static uint8_t got[4 * EXTENT_LEN];
+    for (int again = 0; again < 2; again++) {
+        open_with_pool("memory:size=1M");
+        assert_true(write_whole(0, 4 * EXTENT_LEN, 1));
+        struct store_req first = borrow(0, 4096), second = borrow(EXTENT_LEN + 512, 4096),
+                         third = borrow(EXTENT_LEN, 512);
+        assert_true(write_whole(0, 4 * EXTENT_LEN, 2));
+        struct store_req fourth = borrow(EXTENT_LEN, 4096);
+        assert_true(write_whole(EXTENT_LEN, EXTENT_LEN, 3));
+        /* Memory that has come free is used again, for something else. */
+        for (int i = 0; i < 8; i++)
+            write_whole(8 * EXTENT_LEN, 4 * EXTENT_LEN, (uint8_t)(0x40 + i));
+        memset(got, 1, 4096);
+        assert_memory_equal(first.vec[0].ptr, got, 4096);
+        assert_memory_equal(second.vec[0].ptr, got, 4096);
+        assert_memory_equal(third.vec[0].ptr, got, 512);
+        memset(got, 2, 4096);
+        assert_memory_equal(fourth.vec[0].ptr, got, 4096);
+        const struct store_req *order[2][4] = {{&first, &second, &third, &fourth},
+                                               {&fourth, &third, &second, &first}};
+        for (int i = 0; i < 4; i++)
+            give_back(order[again][i]);
+        assert_int_equal(request(STORE_READ, 0, got, 4 * EXTENT_LEN), 0);
+        for (uint32_t i = 0; i < 4 * EXTENT_LEN; i++)
+            assert_int_equal(got[i], i / EXTENT_LEN == 1 ? 3 : 2);
+        close_with_pool();
+    }
+}
+
+/* What cannot be kept is copied: no multiple of an extent, or memory from somewhere else. */
+static void other_memory_is_copied(void **state)
+{
+    (void)state;
+    uint8_t got[1024];
+    open_with_pool("memory:size=1M");
+    assert_false(write_whole(512, EXTENT_LEN, 1));
+    assert_false(write_whole(EXTENT_LEN, EXTENT_LEN / 2, 2));
+    assert_int_equal(request(STORE_READ, EXTENT_LEN, got, 512), 0);
+    assert_int_equal(got[0], 2);
+    struct pool *own = pool;
+    assert_int_equal(pool_new(env_host(), 1 << 20, &pool), 0);
+    assert_false(write_whole(0, EXTENT_LEN, 3));
+    pool_free(pool);
+    pool = own;
+    assert_int_equal(request(STORE_READ, 0, got, 512), 0);
+    assert_int_equal(got[511], 3);
+    close_with_pool();
+}
+
+/* Whatever allocation fails: all of it is written, or nothing and an error says so. */
+static void no_memory_while_it_changes_hands(void **state)
+{
+    (void)state;
+    static uint8_t got[2 * EXTENT_LEN];
+    for (unsigned nth = 1; nth <= 8; nth++) {
+        open_with_pool("memory:size=1M");
+        struct chunk *chunk = filled(2 * EXTENT_LEN, 9);
+        struct slice data = slice_take(chunk, 0, 2 * EXTENT_LEN);
+        struct store_req req = {
+            .verb = STORE_WRITE, .len = data.len, .store = store, .vec_count = 1, .whole = chunk};
+        req.vec[0] = (struct io_vec){data.ptr, data.len};
+        fail_at = atomic_load(&calls) + nth;
+        assert_true(store->ops->submit(store, NULL, &req));
+        fail_at = 0;
+        slice_release(&data);
+        assert_int_equal(request(STORE_READ, 0, got, sizeof got), 0);
+        if (req.result == 0)
+            assert_true(got[0] == 9 && memcmp(got, got + 1, sizeof got - 1) == 0);
+        else
+            assert_int_equal(req.result, ERR_NOSPACE);
+        close_with_pool();
+    }
+}
+
 static void resizing_down_and_up_shows_zeros(void **state)
 {
     (void)state;
@@ -237,10 +395,23 @@ static void resizing_down_and_up_shows_zeros(void **state)
 
 static atomic_int torn;
 
+/* A thread's own chunk, written whole. */
+static void hammer_whole(struct chunk *chunk, uint64_t at, uint8_t value)
+{
+    struct store_req req = {
+        .verb = STORE_WRITE, .offset = at, .len = chunk->cap, .store = store, .vec_count = 1, .whole = chunk};
+    memset(chunk->data, value, chunk->cap);
+    req.vec[0] = (struct io_vec){chunk->data, chunk->cap};
+    assert_true(store->ops->submit(store, NULL, &req));
+}
+
 static void *hammer(void *arg)
 {
     uint8_t data[3000];
     uint64_t seed = (uint64_t)(uintptr_t)arg;
+    struct pool *own;
+    assert_int_equal(pool_new(&env, 1 << 20, &own), 0);
+    struct chunk *chunk = pool_get(own, 2 * EXTENT_LEN);
     for (int i = 0; i < 3000; i++) {
         seed = seed * UINT64_C(6364136223846793005) + 99;
         uint64_t at = (seed >> 33) % 200000;
@@ -248,6 +419,8 @@ static void *hammer(void *arg)
         enum store_verb verb = seed >> 60 & 1 ? STORE_READ : STORE_WRITE;
         if (i % 16 == 0) {
             request(STORE_DISCARD, 65536, NULL, 65536);
+        } else if (i % 16 == 7) {
+            hammer_whole(chunk, (at / EXTENT_LEN) * EXTENT_LEN, (uint8_t)i);
         } else if (i % 4 == 1) {
             struct store_req loan = borrow(at & ~UINT64_C(4095), 4096);
             memcpy(data, loan.vec[0].ptr, sizeof data);
@@ -259,6 +432,8 @@ static void *hammer(void *arg)
             request(verb, at, data, sizeof data);
         }
     }
+    chunk_unref(chunk);
+    pool_free(own);
     return NULL;
 }
 
@@ -297,6 +472,10 @@ int main(void)
         cmocka_unit_test(what_is_lent_does_not_change),
         cmocka_unit_test(nothing_written_is_lent_as_zeros),
         cmocka_unit_test(no_memory_for_a_copy_is_a_full_medium),
+        cmocka_unit_test(whole_extents_are_kept_as_they_came),
+        cmocka_unit_test(what_is_lent_stays_when_its_extent_gets_other_memory),
+        cmocka_unit_test(other_memory_is_copied),
+        cmocka_unit_test(no_memory_while_it_changes_hands),
         cmocka_unit_test(resizing_down_and_up_shows_zeros),
         cmocka_unit_test(several_threads_at_once),
         cmocka_unit_test(null_reads_zeros),

@@ -34,8 +34,9 @@ static bool ram_submit(struct store *store, struct io *io, struct store_req *req
     return true;
 }
 
-static void ram_give_back(struct store *store, void *loan)
+static void ram_give_back(struct store *store, void *loan, const uint8_t *data)
 {
+    (void)data;
     assert_ptr_equal(container_of(store, struct ram, store), loan);
     loans--;
 }
