@@ -29,6 +29,7 @@ static void framer_drop_spare(struct framer *f)
 /* Forgets the current PDU: the next byte starts a header. */
 static void framer_end_pdu(struct framer *f)
 {
+    f->after_large = f->pdu.data_len >= FRAMER_DIRECT_LEN;
     slice_release(&f->pdu.data); /* empty when the owner moved it out */
     slice_release(&f->own);
     chunk_unref(f->long_header);
@@ -284,20 +285,33 @@ void framer_chunk(struct framer *f, struct chunk *chunk, uint32_t len)
 
 /* Room for the bytes behind this PDU. What follows a large segment is likely another one, which should not
  * land here only to be copied to its place. */
-static void framer_lend_spare(struct framer *f)
+static void framer_lend_spare(struct framer *f, bool large)
 {
     if (f->spare)
         return;
-    f->spare_len = FRAMER_CHUNK_LEN;
-    if (f->pdu.data_len >= FRAMER_DIRECT_LEN)
-        f->spare_len = PDU_BHS_LEN + (f->header_digest ? PDU_DIGEST_LEN : 0);
+    f->spare_len = large ? PDU_BHS_LEN + (f->header_digest ? PDU_DIGEST_LEN : 0) : FRAMER_CHUNK_LEN;
     f->spare = pool_get(f->pool, f->spare_len);
+}
+
+/* Nothing of the next PDU is there yet. Where the last one was large only its header is asked for, so that
+ * its data can be received to where it belongs; else there is no telling what comes. */
+static uint32_t framer_header_room(struct framer *f, struct io_vec *places)
+{
+    if (!f->after_large || f->header_have)
+        return 0;
+    framer_lend_spare(f, true);
+    if (!f->spare)
+        return 0;
+    places[0] = (struct io_vec){f->spare->data, f->spare_len};
+    return 1;
 }
 
 uint32_t framer_room(struct framer *f, struct io_vec *places)
 {
     uint32_t n = 0, data_len = f->pdu.data_len, total = framer_data_total(f);
-    /* At a header there is no telling what comes; what is skipped or not yet decided about has no place. */
+    if (f->stage == FRAMER_AT_HEADER && !f->pdu_told)
+        return framer_header_room(f, places);
+    /* What is skipped or not yet decided about has no place. */
     if (f->stage != FRAMER_AT_DATA || !f->dest || f->pdu_told)
         return 0;
     if (f->data_have < data_len)
@@ -305,7 +319,7 @@ uint32_t framer_room(struct framer *f, struct io_vec *places)
     uint32_t trailer_have = f->data_have > data_len ? f->data_have - data_len : 0;
     if (data_len + trailer_have < total)
         places[n++] = (struct io_vec){f->trailer + trailer_have, total - data_len - trailer_have};
-    framer_lend_spare(f);
+    framer_lend_spare(f, f->pdu.data_len >= FRAMER_DIRECT_LEN);
     if (f->spare)
         places[n++] = (struct io_vec){f->spare->data, f->spare_len};
     return n;
@@ -313,14 +327,15 @@ uint32_t framer_room(struct framer *f, struct io_vec *places)
 
 void framer_filled(struct framer *f, uint32_t len)
 {
-    uint32_t total = framer_data_total(f), n = min_u32(len, total - f->data_have);
+    uint32_t total = f->stage == FRAMER_AT_DATA ? framer_data_total(f) : 0;
+    uint32_t n = min_u32(len, total - f->data_have);
     f->data_have += n;
     len -= n;
     if (len) {
         assert(f->spare && len <= f->spare_len && f->input.len == 0);
         f->input = slice_take(f->spare, 0, len);
         f->spare = NULL;
-    } else if (f->data_have == total) {
+    } else if (f->stage == FRAMER_AT_DATA && f->data_have == total) {
         framer_drop_spare(f);
     }
 }

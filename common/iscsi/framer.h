@@ -21,7 +21,8 @@
  *
  * Memory of one connection: one chunk of arrived bytes (FRAMER_CHUNK_LEN, or what the host brought) and one
  * for a data segment in the making (max_data), besides what the owner keeps. Skipping needs neither. Between
- * PDUs with nothing unread it holds no chunk at all. */
+ * PDUs with nothing unread it holds no chunk at all, or behind a large data segment the few bytes that it
+ * lent for the next header. */
 #ifndef LUNETTE_ISCSI_FRAMER_H
 #define LUNETTE_ISCSI_FRAMER_H
 
@@ -84,6 +85,7 @@ struct framer {
     uint32_t crc;        /* of what has been skipped so far */
     struct chunk *spare; /* lent as the last place; what lands there becomes input */
     uint32_t spare_len;  /* bytes of it that are lent */
+    bool after_large;    /* the last data segment was one */
 };
 
 /* Digests start off, as login does. max_data <= POOL_CLASS_MAX. */

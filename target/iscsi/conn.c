@@ -314,9 +314,9 @@ enum tgt_room tgt_conn_room(struct tgt_conn *conn, struct io_vec *places, uint32
     return *count > 0 ? TGT_ROOM_PLACES : TGT_ROOM_ANY;
 }
 
-uint32_t tgt_recv_chunk_len(void)
+uint32_t tgt_recv_chunk_len(const struct tgt_conn *conn)
 {
-    return TGT_CHUNK_LEN;
+    return conn->streams ? TGT_STREAM_LEN : TGT_CHUNK_LEN;
 }
 
 static void heard(struct tgt_conn *conn)
@@ -342,6 +342,7 @@ void tgt_conn_received_chunk(struct tgt_conn *conn, struct chunk *chunk, uint32_
         return;
     }
     heard(conn);
+    conn->streams = len >= TGT_CHUNK_LEN;
     framer_chunk(&conn->framer, chunk, len);
     conn_process(conn);
 }

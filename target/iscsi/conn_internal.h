@@ -15,7 +15,7 @@
 #include "target/iscsi/target.h"
 
 /* ---- limits that are not configuration ---- */
-#define TGT_CHUNK_LEN           65536u             /* bytes: one receive */
+#define TGT_STREAM_LEN          (256u * 1024u)     /* bytes: a receive after one that brought TGT_CHUNK_LEN */
 #define TGT_OUTPUT_MAX          (4u * 1024 * 1024) /* bytes queued on a connection; beyond, its input waits */
 #define TGT_DATA_MAX            (32u * 1024 * 1024) /* bytes of data of started commands of a session */
 #define TGT_IMMEDIATE_MAX       16u   /* immediate commands in progress on a session (R7143-4.2.2.1-06) */
@@ -226,6 +226,7 @@ struct tgt_conn {
     uint32_t fence_sn; /* response fence: waits until exp_stat_sn has reached this */
     bool fence_waits;
     bool end_known;     /* the initiator asked for its end: no need to tell it */
+    bool streams;       /* the last receive brought TGT_CHUNK_LEN or more */
     bool renegotiate;   /* the target's own MaxRecvDataSegmentLength is to be told anew */
     const char *reason; /* static: why it ends */
     struct tgt_event_slot place_event, close_event, reset_event;

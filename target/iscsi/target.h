@@ -86,11 +86,14 @@ struct tgt_conn_info {
 int tgt_conn_new(struct tgt_reactor *r, const struct tgt_conn_info *info, struct tgt_conn **out);
 void *tgt_conn_host(const struct tgt_conn *conn);
 
+#define TGT_CHUNK_LEN 65536u
 enum tgt_room { TGT_ROOM_ANY, TGT_ROOM_PLACES, TGT_ROOM_NOT_NOW };
 /* Where the next bytes go; *count places when TGT_ROOM_PLACES (at most FRAMER_PLACES_MAX). After NOT_NOW the
  * conn appears in tgt_next_to_read when it wants input again. One receive may be outstanding. */
 enum tgt_room tgt_conn_room(struct tgt_conn *conn, struct io_vec *places, uint32_t *count);
-uint32_t tgt_recv_chunk_len(void);                           /* bytes: chunk size for recv_any */
+/* Bytes: how large the chunk of the next receive should be; at least TGT_CHUNK_LEN, more while the connection
+ * brings more at once than that. */
+uint32_t tgt_recv_chunk_len(const struct tgt_conn *conn);
 void tgt_conn_received(struct tgt_conn *conn, uint32_t len); /* into the places */
 void tgt_conn_received_chunk(struct tgt_conn *conn, struct chunk *chunk,
                              uint32_t len); /* takes over the reference */

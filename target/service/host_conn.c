@@ -179,7 +179,7 @@ void host_conn_recv(struct host_conn *conn)
     uint32_t count;
     switch (tgt_conn_room(conn->engine, conn->in, &count)) {
     case TGT_ROOM_ANY:
-        io_recv_any(r->io, &conn->recv, conn->sock, r->pool, tgt_recv_chunk_len());
+        io_recv_any(r->io, &conn->recv, conn->sock, r->pool, tgt_recv_chunk_len(conn->engine));
         break;
     case TGT_ROOM_PLACES:
         io_recv_into(r->io, &conn->recv, conn->sock, conn->in, count);
@@ -216,7 +216,11 @@ static void recv_done(struct io_op *op)
         tgt_conn_lost(conn->engine, (int)op->result);
         return;
     }
-    if (!list_linked(&conn->recv_node))
+    /* A stream goes on in this turn, before anything is answered; others wait until their input has been
+     * answered. */
+    if (!any && op->vec[0].len >= HOST_STREAM_LEN && op->result >= HOST_STREAM_LEN)
+        host_conn_recv(conn);
+    else if (!list_linked(&conn->recv_node))
         list_push_back(&r->to_recv, &conn->recv_node);
 }
 

@@ -8,6 +8,7 @@
 #include "target/service/directory.h"
 #include "target/service/host.h"
 
+#define HOST_STREAM_LEN (32 * 1024)         /* bytes: a receive that brings as much has more behind it */
 #define HOST_ROUNDS_MAX 16u                 /* engine rounds in one turn: then sockets get their share */
 #define HOST_RETRY_NS   5000000u            /* how long to wait before asking for memory again */
 #define HOST_ACCEPT_NS  100000000u          /* how long to wait after accept failed (no descriptors) */

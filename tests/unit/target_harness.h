@@ -405,9 +405,10 @@ static inline bool client_arrive(struct client *c)
         c->waits = true;
         return false;
     case TGT_ROOM_ANY: {
-        if (n > tgt_recv_chunk_len())
-            n = tgt_recv_chunk_len();
-        struct chunk *chunk = pool_get(c->w->pool, tgt_recv_chunk_len());
+        uint32_t most = tgt_recv_chunk_len(c->conn);
+        if (n > most)
+            n = most;
+        struct chunk *chunk = pool_get(c->w->pool, most);
         if (!chunk)
             return false;
         memcpy(chunk->data, c->out + c->out_pos, n);

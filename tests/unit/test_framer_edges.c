@@ -367,6 +367,94 @@ static void room_changes_where_a_segment_is_large(void **state)
     }
 }
 
+/* Behind a large data segment only the next header is asked for, so that its data can be received to where it
+ * belongs; behind a small one anything may come. */
+static void behind_large_data_the_next_header_comes_alone(void **state)
+{
+    (void)state;
+    static const uint32_t lens[] = {FRAMER_DIRECT_LEN - 1, FRAMER_DIRECT_LEN, 65536, 0, 40000};
+    for (int digests = 0; digests < 2; digests++) {
+        struct stream *s = stream_new(digests, digests);
+        uint32_t header = PDU_BHS_LEN + (digests ? PDU_DIGEST_LEN : 0);
+        for (size_t i = 0; i < sizeof lens / sizeof lens[0]; i++)
+            stream_add(s, 0, lens[i], 1);
+        open_framer(65536, digests, digests);
+        for (size_t i = 0; i < s->count; i++) {
+            const struct sample *p = &s->pdus[i];
+            struct io_vec places[FRAMER_PLACES_MAX];
+            bool after_large = i > 0 && lens[i - 1] >= FRAMER_DIRECT_LEN;
+            assert_int_equal(framer_room(&f, places), after_large);
+            if (after_large) {
+                assert_int_equal(places[0].len, header);
+                assert_true(pool_bytes_in_use(pool) <= POOL_CLASS_MIN);
+                memcpy(places[0].ptr, s->bytes + p->at, header);
+                framer_filled(&f, 20);
+                assert_int_equal(framer_next(&f, &pdu), FRAMER_NEED_MORE);
+                /* It has begun: the rest may come in any way. */
+                assert_int_equal(framer_room(&f, places), 0);
+                bring(s, p->at + 20, header - 20);
+            } else {
+                bring(s, p->at, header);
+            }
+            if (p->data_len) {
+                assert_int_equal(framer_next(&f, &pdu), FRAMER_HEADER);
+                assert_int_equal(framer_next(&f, &pdu), FRAMER_NEED_MORE);
+                assert_true(framer_room(&f, places) >= 1);
+                assert_int_equal(places[0].len, p->data_len);
+                size_t done = 0, total = p->size - header;
+                for (size_t k = 0; done < total; k++) {
+                    size_t part = places[k].len < total - done ? places[k].len : total - done;
+                    memcpy(places[k].ptr, s->bytes + p->at + header + done, part);
+                    done += part;
+                }
+                framer_filled(&f, (uint32_t)total);
+            }
+            assert_int_equal(framer_next(&f, &pdu), FRAMER_PDU);
+            assert_memory_equal(pdu->bhs, p->bhs, PDU_BHS_LEN);
+            assert_false(pdu->data_digest_bad);
+            assert_int_equal(pdu->data.len, p->data_len);
+            if (p->data_len)
+                assert_memory_equal(pdu->data.ptr, p->data, p->data_len);
+            /* All of a chunk: whoever stores it may keep the memory. */
+            if (p->data_len == 65536)
+                assert_non_null(slice_whole(&pdu->data));
+            assert_int_equal(framer_next(&f, &pdu), FRAMER_NEED_MORE);
+        }
+        close_framer();
+        stream_free(s);
+    }
+}
+
+/* Nothing comes into the room for a header: it is lent again, and nothing is lost or kept for good. */
+static void room_for_a_header_may_stay_empty(void **state)
+{
+    (void)state;
+    struct io_vec places[FRAMER_PLACES_MAX];
+    struct stream *s = stream_new(false, false);
+    stream_add(s, 0, 20000, 1);
+    stream_add(s, 0, 100, 1);
+    open_framer(65536, false, false);
+    bring(s, 0, s->pdus[0].size);
+    assert_int_equal(framer_next(&f, &pdu), FRAMER_HEADER);
+    assert_int_equal(framer_next(&f, &pdu), FRAMER_PDU);
+    assert_int_equal(framer_next(&f, &pdu), FRAMER_NEED_MORE);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(framer_room(&f, places), 1);
+        framer_filled(&f, 0);
+        assert_int_equal(framer_next(&f, &pdu), FRAMER_NEED_MORE);
+    }
+    assert_int_equal(pool_chunks_in_use(pool), 1);
+    bring(s, s->pdus[1].at, s->pdus[1].size); /* the host brings a chunk instead */
+    assert_int_equal(framer_next(&f, &pdu), FRAMER_HEADER);
+    assert_int_equal(framer_next(&f, &pdu), FRAMER_PDU);
+    assert_memory_equal(pdu->data.ptr, s->pdus[1].data, 100);
+    assert_int_equal(framer_next(&f, &pdu), FRAMER_NEED_MORE);
+    assert_int_equal(pool_chunks_in_use(pool), 0);
+    assert_int_equal(framer_room(&f, places), 0); /* that was a small one */
+    close_framer();
+    stream_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -379,6 +467,8 @@ int main(void)
         cmocka_unit_test(it_moves_at_every_byte_of_a_header),
         cmocka_unit_test(a_digest_survives_losing_its_place_at_any_byte),
         cmocka_unit_test(room_changes_where_a_segment_is_large),
+        cmocka_unit_test(behind_large_data_the_next_header_comes_alone),
+        cmocka_unit_test(room_for_a_header_may_stay_empty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

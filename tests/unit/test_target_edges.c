@@ -1040,7 +1040,7 @@ static void no_memory_for_data_waits(void **state)
     uint8_t bhs[PDU_BHS_LEN];
     pdu_scsi_command_encode(&p, bhs);
     chunk_unref(held[0]); /* a receive, and nothing more */
-    held[0] = pool_get(w.pool, tgt_recv_chunk_len());
+    held[0] = pool_get(w.pool, TGT_CHUNK_LEN);
     memcpy(held[0]->data, bhs, sizeof bhs);
     struct io_vec places[8];
     uint32_t n;

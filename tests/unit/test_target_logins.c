@@ -468,7 +468,7 @@ static void what_comes_after_the_end_is_dropped(void **state)
     assert_int_equal(tgt_conn_gather(conn, places, 8), 0); /* one loan at a time */
     tgt_conn_lost(conn, ERR_RESET);
     tgt_conn_lost(conn, ERR_RESET); /* the receive and the send may both tell */
-    struct chunk *chunk = pool_get(w.pool, tgt_recv_chunk_len());
+    struct chunk *chunk = pool_get(w.pool, TGT_CHUNK_LEN);
     memcpy(chunk->data, bhs, sizeof bhs);
     tgt_conn_received_chunk(conn, chunk, sizeof bhs);
     tgt_conn_received(conn, 48);

@@ -463,7 +463,7 @@ static void a_long_request_moves_too(void **state)
 static void a_new_connection_is_being_read(void **state)
 {
     (void)state;
-    struct chunk *chunk = pool_get(w.pool, tgt_recv_chunk_len());
+    struct chunk *chunk = pool_get(w.pool, TGT_CHUNK_LEN);
     memset(chunk->data, 0x43, 20);
     tgt_conn_received_chunk(c.conn, chunk, 20);
     assert_null(tgt_next_to_read(&w.r));

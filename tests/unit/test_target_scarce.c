@@ -428,7 +428,7 @@ static void a_first_burst_waits_for_spans(void **state)
             assert_true(client_quiet(&c));
             assert_memory_equal(w.rams[0].data + 200 * BLOCK, want, 4096);
             client_settle(&c, 0);
-            assert_true(pool_bytes_in_use(w.pool) <= tgt_recv_chunk_len());
+            assert_true(pool_bytes_in_use(w.pool) <= TGT_CHUNK_LEN);
         }
     }
 }

@@ -178,8 +178,7 @@ static void a_first_burst_without_room_is_lost(void **state)
         uint32_t missing = skip_one();
         struct pdu_scsi_command second = write_command(&c, 0, 16);
         second.final = 0;
-        struct chunk *receive = pool_get(w.pool, tgt_recv_chunk_len()),
-                     *next = pool_get(w.pool, tgt_recv_chunk_len());
+        struct chunk *receive = pool_get(w.pool, TGT_CHUNK_LEN), *next = pool_get(w.pool, TGT_CHUNK_LEN);
         pool_trim(w.pool, 0);
         chunk_unref(receive);
         poor = true;
@@ -447,7 +446,7 @@ static void a_read_that_paused_can_be_aborted(void **state)
         c.exp_stat_sn = rsp.stat_sn + 1;
         acknowledge_status(&c);
         assert_true(client_quiet(&c)); /* nothing of it */
-        assert_true(pool_bytes_in_use(w.pool) <= 2 * tgt_recv_chunk_len());
+        assert_true(pool_bytes_in_use(w.pool) <= 2 * TGT_CHUNK_LEN);
         client_settle(&c, 0);
     }
 }
@@ -737,7 +736,7 @@ static void a_write_leaves_no_memory_behind(void **state)
         if (i == 0)
             used = pool_bytes_in_use(w.pool);
         assert_int_equal(pool_bytes_in_use(w.pool), used);
-        assert_true(used <= tgt_recv_chunk_len());
+        assert_true(used <= TGT_CHUNK_LEN);
     }
 }
 
@@ -875,11 +874,44 @@ static void commands_after_the_call_for_logout_are_refused(void **state)
     PROVES("R7143-11.9.1-05", "target");
 }
 
+/* Who sends much at once is read from in larger pieces, until it does so no longer. */
+static void streams_are_read_in_large_pieces(void **state)
+{
+    (void)state;
+    login(0, BURST_KEYS);
+    enum { PINGS = 4200 };
+    static uint8_t pings[PINGS * PDU_BHS_LEN];
+    for (uint32_t i = 0; i < PINGS; i++) {
+        struct pdu_nop_out p;
+        pdu_nop_out_init(&p);
+        p.immediate = 1;
+        p.itt = p.ttt = PDU_TAG_RESERVED;
+        p.cmd_sn = c.cmd_sn;
+        p.exp_stat_sn = c.exp_stat_sn;
+        pdu_nop_out_encode(&p, pings + i * PDU_BHS_LEN);
+    }
+    assert_int_equal(tgt_recv_chunk_len(c.conn), TGT_CHUNK_LEN);
+    /* How much comes at once, and whether the next piece may be larger for it. */
+    static const struct {
+        size_t len;
+        bool large;
+    } steps[] = {
+        {TGT_CHUNK_LEN - 16, false}, {TGT_CHUNK_LEN, true}, {TGT_CHUNK_LEN + 16, true}, {480, false}};
+    const uint8_t *at = pings;
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; at += steps[i++].len) {
+        client_bytes(&c, at, steps[i].len);
+        client_push(&c);
+        assert_int_equal(tgt_recv_chunk_len(c.conn) > TGT_CHUNK_LEN, steps[i].large);
+    }
+    client_settle(&c, 0);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(first_bursts_before_their_turn),
+        T(streams_are_read_in_large_pieces),
         T(a_first_burst_without_room_is_lost),
         T(data_may_be_under_way_when_its_turn_comes),
         T(dropped_data_does_not_count),
