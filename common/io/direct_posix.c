@@ -17,6 +17,20 @@
 
 /* ---- one try of each operation: a result, an error, or WOULD_BLOCK ---- */
 
+/* Who waits for input is the one that spinning looks at. */
+static void posix_heat(struct posix_io *self, struct io_op *op)
+{
+    if (op->type == IO_OP_RECV_ANY || op->type == IO_OP_RECV_INTO)
+        self->hot = op;
+}
+
+/* It waits no longer. */
+static void posix_cool(struct posix_io *self, const struct io_op *op)
+{
+    if (self->hot == op)
+        self->hot = NULL;
+}
+
 /* Nothing to be had now; the next edge will say when. */
 static int64_t posix_block(struct posix_io *self, struct io_op *op, bool input)
 {
@@ -24,6 +38,7 @@ static int64_t posix_block(struct posix_io *self, struct io_op *op, bool input)
     if (input) {
         slot->readable = slot->hangup = false; /* whatever was announced has been consumed */
         slot->eager = false;
+        posix_heat(self, op);
     } else {
         slot->writable = false;
     }
@@ -118,6 +133,8 @@ static int64_t posix_try_recv(struct posix_io *self, struct io_op *op)
     struct fd_slot *slot = fd_table_slot(&self->fds, op->handle);
     if (got > 0 && (uint64_t)got < wanted)
         slot->readable = slot->hangup;
+    self->streamed += got > 0 ? (uint64_t)got : 0;
+    self->more = got > 0 && (uint64_t)got == wanted && self->streamed < POSIX_STREAM_LEN;
     return got;
 }
 
@@ -153,13 +170,13 @@ static int64_t posix_try(struct posix_io *self, struct io_op *op)
 
 void posix_settle(struct posix_io *self, struct io_op *op, int64_t result)
 {
+    posix_cool(self, op);
     if (op->handle != IO_NONE) /* else a failed connect, which has left its slot */
         fd_slot_end(fd_table_slot(&self->fds, op->handle), op);
     io_deliver(&self->io, op, result);
 }
 
-/* Tries op (which is on no list) and delivers when that settles it. */
-static bool posix_attempt(struct posix_io *self, struct io_op *op)
+bool posix_attempt(struct posix_io *self, struct io_op *op)
 {
     int64_t result = posix_try(self, op);
     if (result == WOULD_BLOCK)
@@ -255,8 +272,10 @@ void posix_submit(struct io *io, struct io_op *op)
         worth_trying = slot->writable;
     if (!worth_trying) {
         int err = slot->watched ? 0 : self->ops->watch(self, op->handle);
-        if (err == 0)
+        if (err == 0) {
+            posix_heat(self, op);
             return; /* the next edge finds it in its slot */
+        }
         if (err != ERR_AGAIN) {
             fd_slot_end(slot, op);
             posix_finish_later(self, op, err);
@@ -276,6 +295,7 @@ void posix_to_pool(struct posix_io *self, struct io_op *op)
 void posix_cancel(struct io *io, struct io_op *op)
 {
     struct posix_io *self = posix_of(io);
+    posix_cool(self, op);
     switch (posix_state(op)->place) {
     case PLACE_FINISHED:
         return;

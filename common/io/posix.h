@@ -174,7 +174,8 @@ struct posix_ops {
 };
 
 /* Not an error and not a byte count: the operation has to wait. */
-#define WOULD_BLOCK INT64_MIN
+#define POSIX_STREAM_LEN (384u * 1024u) /* bytes received in one turn: then it is time to answer */
+#define WOULD_BLOCK      INT64_MIN
 
 struct posix_io {
     struct io io;
@@ -183,7 +184,10 @@ struct posix_io {
     struct fd_table fds;
     struct list_node attempts; /* ops worth trying now */
     struct file_pool pool;
-    bool skipped;           /* the last turn did not look at events */
+    struct io_op *hot;      /* the receive that blocked last: the likeliest to go on; borrowed */
+    unsigned blind;         /* turns since events were looked at */
+    bool more;              /* the last receive left bytes behind, and this turn may look at them */
+    uint64_t streamed;      /* bytes that receives brought in this turn */
     bool quick;             /* this turn's event came alone and did not have to be waited for */
     bool waiting;           /* nothing has completed since wait_since_ns */
     uint8_t spins_left;     /* adaptive polling: waits that may begin with spinning */
@@ -231,6 +235,8 @@ void posix_ready(struct posix_io *self, io_handle sock, uint32_t generation, boo
 bool posix_run_attempts(struct posix_io *self);
 /* The op leaves its descriptor and goes back to its owner. */
 void posix_settle(struct posix_io *self, struct io_op *op, int64_t result);
+/* Tries op, which is on no list, and delivers when that settles it. */
+bool posix_attempt(struct posix_io *self, struct io_op *op);
 void posix_to_pool(struct posix_io *self, struct io_op *op);
 void posix_submit(struct io *io, struct io_op *op);
 void posix_cancel(struct io *io, struct io_op *op);

@@ -5,17 +5,41 @@
 #include "common/io/posix.h"
 
 enum {
-    SPINS_MAX = 8,  /* adaptive: waits that were too long for spinning before it ends */
-    QUICK_NS = 3000 /* a wait that takes no longer has not slept */
+    STREAM_ROUNDS = 4, /* receives of a busy socket in one turn, at most */
+    BLIND_MAX = 3,     /* turns with work at hand in which nobody looks for events */
+    LOOKS_MAX = 8,     /* looks at one receive while spinning, before one at all */
+    SPINS_MAX = 8,     /* adaptive: waits that were too long for spinning before it ends */
+    QUICK_NS = 3000    /* a wait that takes no longer has not slept */
 };
 
 /* ---- waiting ---- */
 
+/* What there is, without waiting. */
+static unsigned posix_look(struct posix_io *self)
+{
+    self->blind = 0;
+    return self->ops->wait(self, 0);
+}
+
+/* One receive can be tried with less effort than it takes to ask for events. */
+static bool posix_try_hot(struct posix_io *self)
+{
+    struct io_op *op = self->hot;
+    if (!op || self->blind > BLIND_MAX || self->ops->pending(self))
+        return false;
+    list_remove(&op->node);
+    return posix_attempt(self, op);
+}
+
 /* Looks, without sleeping, until something is there or limit_ns is reached. */
 static bool posix_spin(struct posix_io *self, uint64_t limit_ns, unsigned *found)
 {
-    for (;;) {
-        *found = self->ops->wait(self, 0);
+    *found = 0;
+    for (unsigned look = 1;; look++) {
+        if (posix_try_hot(self))
+            return true;
+        if (!self->hot || look % LOOKS_MAX == 0 || self->blind > BLIND_MAX || self->ops->pending(self))
+            *found = posix_look(self);
         if (*found > 0 || mailbox_has_mail(&self->mailbox))
             return true;
         self->io.now_ns = env_now(self->io.env);
@@ -28,6 +52,7 @@ static bool posix_spin(struct posix_io *self, uint64_t limit_ns, unsigned *found
 static unsigned posix_sleep(struct posix_io *self, uint64_t wait_ns)
 {
     bool mail = !mailbox_sleep(&self->mailbox);
+    self->blind = 0;
     self->io.stats.sleeps += !mail;
     unsigned found = self->ops->wait(self, mail ? 0 : wait_ns);
     mailbox_awake(&self->mailbox);
@@ -91,18 +116,23 @@ void posix_run(struct io *io, uint64_t until_ns)
 {
     struct posix_io *self = posix_of(io);
     io_turn_begin(io);
+    self->streamed = 0;
     bool progress = io_deliver_finished(io);
     progress |= posix_run_attempts(self);
     progress |= !list_empty(&self->attempts) || !list_empty(&io->finished);
-    /* With work at hand events can wait for one turn, but never for two. */
-    self->skipped = progress && !self->skipped && !self->ops->pending(self);
-    if (!self->skipped) {
+    /* With work at hand events can wait for a few turns. */
+    if (!progress || self->blind++ >= BLIND_MAX || self->ops->pending(self)) {
         uint64_t begin_ns = io->now_ns, wait_ns = progress ? 0 : io_wait_ns(io, until_ns);
-        unsigned found = wait_ns > 0 ? posix_wait(self, wait_ns) : self->ops->wait(self, 0);
+        unsigned found = wait_ns > 0 ? posix_wait(self, wait_ns) : posix_look(self);
         io->now_ns = env_now(io->env);
         self->quick = found == 1 && (progress || io->now_ns - begin_ns < QUICK_NS);
         if (found > 0)
             self->ops->events(self);
+    }
+    /* What fills its places has more behind it: whatever that asks for is then answered by the same send. */
+    for (unsigned i = 0; self->more && i < STREAM_ROUNDS; i++) {
+        self->more = false;
+        posix_run_attempts(self);
     }
     mailbox_run(&self->mailbox);
     posix_learn(self);

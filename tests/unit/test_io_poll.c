@@ -48,6 +48,110 @@ static void ping_pong(struct rig *rig, const struct rig_pair *pair, int times)
     }
 }
 
+/* The socket that spoke last is looked at most: the others are not forgotten, however busy it is. */
+static void a_busy_socket_does_not_hide_another(void **state)
+{
+    RIG(state);
+    struct rig_pair busy = rig_connect(rig, "127.0.0.1:0"), calm = rig_connect(rig, "127.0.0.1:0");
+    for (size_t i = 0; i < POLLS; i++) {
+        io_set_poll(rig->io, all_polls[i]);
+        for (int round = 0; round < 10; round++) {
+            struct wait_op recv = wait_op_new();
+            io_recv_any(rig->io, &recv.op, calm.far_end, rig->pool, RIG_CHUNK_LEN);
+            ping_pong(rig, &busy, 3);
+            assert_int_equal(recv.finished, 0);
+            rig_send_all(rig, calm.near_end, "c", 1);
+            ping_pong(rig, &busy, 10);
+            assert_int_equal(recv.finished, 1);
+            assert_int_equal(recv.op.chunk->data[0], 'c');
+            chunk_unref(recv.op.chunk);
+        }
+    }
+    rig_disconnect(rig, &calm);
+    rig_disconnect(rig, &busy);
+}
+
+/* Its memory goes, its socket stays: nothing may look at it again. */
+static void a_receive_that_was_cancelled_is_forgotten(void **state)
+{
+    RIG(state);
+    struct rig_pair pair = rig_connect(rig, "127.0.0.1:0"), other = rig_connect(rig, "127.0.0.1:0");
+    for (size_t i = 0; i < POLLS; i++) {
+        io_set_poll(rig->io, all_polls[i]);
+        for (int round = 0; round < 5; round++) {
+            struct wait_op *recv = malloc(sizeof *recv);
+            assert_non_null(recv);
+            *recv = wait_op_new();
+            io_recv_any(rig->io, &recv->op, pair.far_end, rig->pool, RIG_CHUNK_LEN);
+            for (int turns = 0; turns < round; turns++)
+                io_run(rig->io, io_now(rig->io) + NS_PER_MS / 10);
+            io_cancel(rig->io, &recv->op);
+            RUN_UNTIL(rig->io, recv->finished);
+            assert_int_equal(recv->op.result, ERR_CANCELLED);
+            memset(recv, 0xa5, sizeof *recv);
+            free(recv);
+            io_run(rig->io, io_now(rig->io) + NS_PER_MS / 10);
+            ping_pong(rig, &other, 2);
+            ping_pong(rig, &pair, 2);
+        }
+    }
+    rig_disconnect(rig, &other);
+    rig_disconnect(rig, &pair);
+}
+
+/* ---- streams ---- */
+
+struct stream {
+    struct rig *rig;
+    struct io_op op;
+    io_handle sock;
+    uint8_t bytes[16384];
+    struct io_vec place;
+    uint64_t got;
+    unsigned receives;
+};
+
+static void stream_next(struct stream *stream)
+{
+    stream->place = (struct io_vec){stream->bytes, sizeof stream->bytes};
+    io_recv_into(stream->rig->io, &stream->op, stream->sock, &stream->place, 1);
+}
+
+static void stream_done(struct io_op *op)
+{
+    struct stream *stream = container_of(op, struct stream, op);
+    if (op->result <= 0)
+        return;
+    stream->got += (uint64_t)op->result;
+    stream->receives++;
+    stream_next(stream);
+}
+
+/* Places that are filled have more behind them: what the owner asks for at once comes in the same turn. */
+static void a_stream_is_received_in_few_turns(void **state)
+{
+    RIG(state);
+    enum { LEN = 8 * sizeof(((struct stream *)0)->bytes) };
+    static uint8_t data[LEN];
+    struct rig_pair pair = rig_connect(rig, "127.0.0.1:0");
+    struct stream stream = {.rig = rig, .sock = pair.far_end, .op.done = stream_done};
+    rig_send_all(rig, pair.near_end, data, LEN);
+    stream_next(&stream);
+    unsigned turns = 0, most = 0;
+    while (stream.got < LEN) {
+        unsigned before = stream.receives;
+        io_run(rig->io, io_now(rig->io) + 100 * NS_PER_MS);
+        most = stream.receives - before > most ? stream.receives - before : most;
+        assert_true(++turns < 100);
+    }
+    assert_int_equal(stream.got, LEN);
+    assert_true(most >= 3);
+    assert_true(most <= 8);
+    io_cancel(rig->io, &stream.op);
+    RUN_UNTIL(rig->io, !stream.op.busy);
+    rig_disconnect(rig, &pair);
+}
+
 struct bell {
     struct io_timer timer;
     struct io_post post;
@@ -255,6 +359,9 @@ int main(void)
         cmocka_unit_test(the_words_for_polling_are_those_of_the_option),
         RIG_TEST(timers_fire_at_every_setting_and_never_early),
         RIG_TEST(sockets_work_at_every_setting),
+        RIG_TEST(a_busy_socket_does_not_hide_another),
+        RIG_TEST(a_receive_that_was_cancelled_is_forgotten),
+        RIG_TEST_REAL(a_stream_is_received_in_few_turns),
         RIG_TEST_REAL(a_reactor_that_always_polls_never_sleeps),
         RIG_TEST_REAL(an_adaptive_reactor_sleeps_once_it_is_idle),
         RIG_TEST_REAL(posts_and_wakes_end_a_wait_at_every_setting),
