@@ -29,11 +29,13 @@
 #define LEAF_ALIGN    64u   /* bytes: no extent lies in two cache lines */
 #define SPARE_CLASSES 5u    /* buffers of 1 to 16 extents: POOL_CLASS_MAX */
 #define SPARES_MAX    2u    /* of each class */
+#define PARTS_MAX     2u    /* parts of a buffer that are overwritten by copying: then it is taken apart */
 
 /* Memory of one extent, or of several that were written together: given back when the last has let go. */
 struct buffer {
     struct list_node node; /* memory->spares, or memory->lent */
     atomic_uint live;      /* pieces that an extent or a loan holds */
+    atomic_uint parts;     /* writes of some of them that could have kept their memory */
     uint32_t count;        /* of pieces; a power of two */
     uint8_t *memory;       /* owned, count * EXTENT_LEN */
     uint32_t lent_count;   /* pieces that only loans hold; with memory->lock, as the next */
@@ -201,8 +203,10 @@ static struct buffer *buffer_new(struct memory *m, uint32_t count, bool clear)
         memset(buffer->memory, 0, count * EXTENT_LEN);
     if (!buffer)
         buffer = buffer_make(m, count);
-    if (buffer)
-        atomic_store_explicit(&buffer->live, count, memory_order_relaxed);
+    if (!buffer)
+        return NULL;
+    atomic_store_explicit(&buffer->live, count, memory_order_relaxed);
+    atomic_store_explicit(&buffer->parts, 0, memory_order_relaxed);
     return buffer;
 }
 
@@ -380,14 +384,48 @@ static bool can_keep(const struct memory *m, const struct store_req *req)
            chunk_env(req->whole) == m->store.env;
 }
 
-/* False: nothing has happened; memory is short. */
+/* The extent gets a buffer of its own for what it has of `shared`. False: memory is short, or it is lent. */
+static bool extent_leave(struct memory *m, struct extent *e, const struct buffer *shared)
+{
+    lock_write(&e->lock);
+    bool has = e->buffer == shared;
+    struct buffer *own = has && e->loans == 0 ? buffer_new(m, 1, false) : NULL;
+    if (own) {
+        memcpy(own->memory, e->data, EXTENT_LEN);
+        extent_set(m, e, own, own->memory);
+    }
+    unlock_write(&e->lock);
+    return own || !has;
+}
+
+/* Extents first .. first + count are to be written. Would something stay of the buffer that one of them,
+ * `at`, has a piece of? It would hold all of the memory. So the first few such writes are copied; then the
+ * others, whose pieces lie side by side as they came, get buffers of their own. True: nothing stays. */
+static bool makes_way(struct memory *m, uint64_t at, uint64_t first, uint32_t count)
+{
+    struct extent *e = extent_of(m, at, false);
+    lock_read(&e->lock);
+    struct buffer *shared = e->buffer;
+    uint64_t begin = shared ? at - piece_of(shared, e->data) : at, end = shared ? begin + shared->count : at;
+    bool whole = !shared || (begin >= first && end <= first + count) ||
+                 atomic_load_explicit(&shared->live, memory_order_relaxed) == 1;
+    bool apart = !whole && atomic_fetch_add_explicit(&shared->parts, 1, memory_order_relaxed) >= PARTS_MAX;
+    unlock_read(&e->lock);
+    for (uint64_t other = begin; apart && other < end; other++)
+        if (other < first || other >= first + count)
+            apart = extent_leave(m, extent_of(m, other, false), shared);
+    return whole || apart;
+}
+
+/* False: nothing has happened; memory is short, or would be wasted. */
 static bool keep(struct memory *m, struct store_req *req)
 {
     uint64_t first = req->offset >> EXTENT_SHIFT;
     uint32_t count = (uint32_t)(req->len >> EXTENT_SHIFT);
-    for (uint32_t i = 0; i < count; i++)
-        if (!extent_of(m, first + i, true))
+    for (uint32_t i = 0; i < count; i++) {
+        if (!extent_of(m, first + i, true) || !makes_way(m, first + i, first, count))
             return false;
+    }
     struct buffer *buffer = buffer_new(m, count, false);
     if (!buffer)
         return false;

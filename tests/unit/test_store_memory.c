@@ -17,6 +17,7 @@
 #include "target/store/store.h"
 
 static atomic_long live;
+static atomic_size_t live_bytes;
 static atomic_uint calls;
 static unsigned fail_at;
 
@@ -26,15 +27,26 @@ static void *counting_alloc(void *ctx, size_t size, size_t align)
     if (atomic_fetch_add(&calls, 1) + 1 == fail_at)
         return NULL;
     atomic_fetch_add(&live, 1);
-    return env_host()->alloc(NULL, size, align);
+    atomic_fetch_add(&live_bytes, size);
+    /* With its size in front, a page earlier. */
+    uint8_t *page = env_host()->alloc(NULL, size + 4096, 4096);
+    assert_non_null(page);
+    assert_true(align <= 4096);
+    memcpy(page, &size, sizeof size);
+    return page + 4096;
 }
 
 static void counting_free(void *ctx, void *p)
 {
     (void)ctx;
-    if (p)
-        atomic_fetch_sub(&live, 1);
-    env_host()->free(NULL, p);
+    size_t size;
+    if (!p)
+        return;
+    uint8_t *page = (uint8_t *)p - 4096;
+    memcpy(&size, page, sizeof size);
+    atomic_fetch_sub(&live, 1);
+    atomic_fetch_sub(&live_bytes, size);
+    env_host()->free(NULL, page);
 }
 
 static struct env env;
@@ -298,7 +310,7 @@ static void whole_extents_are_kept_as_they_came(void **state)
         assert_int_equal(request(STORE_READ, 0, got, SIZE), 0);
         assert_memory_equal(got, model, SIZE);
     }
-    assert_int_equal(kept, 300);
+    assert_true(kept > 20 && kept < 300); /* some would have left parts of others behind */
     close_with_pool();
 }
 
@@ -313,7 +325,8 @@ static void what_is_lent_stays_when_its_extent_gets_other_memory(void **state)
                          third = borrow(EXTENT_LEN, 512);
         assert_true(write_whole(0, 4 * EXTENT_LEN, 2));
         struct store_req fourth = borrow(EXTENT_LEN, 4096);
-        assert_true(write_whole(EXTENT_LEN, EXTENT_LEN, 3));
+        assert_false(
+            write_whole(EXTENT_LEN, EXTENT_LEN, 3)); /* a part, and lent: copied, into memory of its own */
         /* Memory that has come free is used again, for something else. */
         for (int i = 0; i < 8; i++)
             write_whole(8 * EXTENT_LEN, 4 * EXTENT_LEN, (uint8_t)(0x40 + i));
@@ -332,6 +345,31 @@ static void what_is_lent_stays_when_its_extent_gets_other_memory(void **state)
             assert_int_equal(got[i], i / EXTENT_LEN == 1 ? 3 : 2);
         close_with_pool();
     }
+}
+
+/* What is left of memory that came together would hold all of it: so it is taken apart, and whoever goes on
+ * in another size is not copied for ever. */
+static void no_memory_is_left_behind(void **state)
+{
+    (void)state;
+    enum { EXTENTS = 256, LUN = EXTENTS * EXTENT_LEN };
+    open_with_pool("memory:size=16M");
+    for (uint64_t at = 0; at < LUN; at += 4 * EXTENT_LEN)
+        assert_true(write_whole(at, 4 * EXTENT_LEN, 1));
+    size_t most = 0, full = atomic_load(&live_bytes);
+    uint64_t seed = 3;
+    unsigned kept = 0, kept_late = 0;
+    for (int i = 0; i < 4000; i++) {
+        seed = seed * UINT64_C(6364136223846793005) + 1;
+        bool this = write_whole((seed >> 33) % EXTENTS * EXTENT_LEN, EXTENT_LEN, 2);
+        kept += this;
+        kept_late += this && i >= 3000;
+        most = atomic_load(&live_bytes) > most ? atomic_load(&live_bytes) : most;
+    }
+    assert_true(most <= full + 16 * EXTENT_LEN); /* spare ones, and the pool's chunk */
+    assert_true(kept > 3000);
+    assert_true(kept_late > 990);
+    close_with_pool();
 }
 
 /* What cannot be kept is copied: no multiple of an extent, or memory from somewhere else. */
@@ -474,6 +512,7 @@ int main(void)
         cmocka_unit_test(no_memory_for_a_copy_is_a_full_medium),
         cmocka_unit_test(whole_extents_are_kept_as_they_came),
         cmocka_unit_test(what_is_lent_stays_when_its_extent_gets_other_memory),
+        cmocka_unit_test(no_memory_is_left_behind),
         cmocka_unit_test(other_memory_is_copied),
         cmocka_unit_test(no_memory_while_it_changes_hands),
         cmocka_unit_test(resizing_down_and_up_shows_zeros),
