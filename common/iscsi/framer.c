@@ -26,10 +26,16 @@ static void framer_drop_spare(struct framer *f)
     f->spare = NULL;
 }
 
+/* Behind a large data segment, which a status may follow before the next one comes. */
+enum { FRAMER_ALONE = 2 };
+
 /* Forgets the current PDU: the next byte starts a header. */
 static void framer_end_pdu(struct framer *f)
 {
-    f->after_large = f->pdu.data_len >= FRAMER_DIRECT_LEN;
+    if (f->pdu.data_len)
+        f->after_large = f->pdu.data_len >= FRAMER_DIRECT_LEN ? FRAMER_ALONE : 0;
+    else if (f->after_large)
+        f->after_large--;
     slice_release(&f->pdu.data); /* empty when the owner moved it out */
     slice_release(&f->own);
     chunk_unref(f->long_header);

@@ -85,7 +85,7 @@ struct framer {
     uint32_t crc;        /* of what has been skipped so far */
     struct chunk *spare; /* lent as the last place; what lands there becomes input */
     uint32_t spare_len;  /* bytes of it that are lent */
-    bool after_large;    /* the last data segment was one */
+    uint8_t after_large; /* so many headers are asked for alone: see framer_room */
 };
 
 /* Digests start off, as login does. max_data <= POOL_CLASS_MAX. */
