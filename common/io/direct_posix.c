@@ -163,6 +163,11 @@ static int64_t posix_try(struct posix_io *self, struct io_op *op)
         return posix_try_recv(self, op);
     case IO_OP_SEND:
         return posix_try_send(self, op);
+    case IO_OP_PREAD:
+    case IO_OP_PWRITE:
+        if (op->memory)
+            return file_run(op);
+        return self->ops->file_try(self, op);
     default:
         return self->ops->file_try(self, op);
     }

@@ -54,8 +54,10 @@ struct io_op {
     uint32_t chunk_len;  /* RECV_ANY: size of chunk to use */
     struct io_vec *vec;  /* RECV_INTO, SEND, PREAD, PWRITE: array owned by the owner, unchanged until done */
     uint32_t vec_count;
-    uint64_t offset;     /* PREAD .. ZERO: bytes */
-    uint64_t len;        /* DISCARD, ZERO: bytes */
+    uint64_t offset; /* PREAD .. ZERO: bytes */
+    uint64_t len;    /* DISCARD, ZERO: bytes */
+    bool memory; /* PREAD, PWRITE, the owner's: the file lies in memory (io_file_info): no thread has to wait
+                    for it */
     struct io_addr addr; /* CONNECT: to; ACCEPT: the peer, in done */
     /* backend's own */
     struct io *io;

@@ -63,6 +63,7 @@ static int attach_file(struct place *place, unsigned flags)
     if (err)
         return cli_misuse("cannot open %s: %s", place->name, err_text(err));
     place->is_device = info.block_device;
+    place->in_memory = info.memory;
     place->size = info.size;
     return 0;
 }

@@ -28,6 +28,7 @@ struct place {
     io_handle file; /* owned */
     int fd;         /* owned: for what io has no words for (holes, truncation) */
     bool is_device;
+    bool in_memory;
     bool starts_empty; /* a regular file just truncated: what is not written reads as zeros */
 };
 

@@ -147,6 +147,7 @@ static void file_step(struct place_op *op)
     struct place *place = op->place;
     struct io *io = place->cli->io;
     op->io.done = file_done;
+    op->io.memory = place->in_memory;
     if (op->kind == PLACE_OP_ZERO && op->method != PLACE_ZERO_WRITE) {
         io_zero(io, &op->io, place->file, op->offset, op->left);
         return;

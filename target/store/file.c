@@ -146,6 +146,7 @@ static void file_start(struct file_store *f, struct io *io, struct store_req *re
 {
     uint64_t at = req->offset + req->progress;
     req->op.done = file_done;
+    req->op.memory = f->info.memory;
     switch ((enum stage)req->stage) {
     case STAGE_TRANSFER:
         if (req->verb == STORE_READ)

@@ -423,6 +423,36 @@ static void files_say_whether_they_lie_in_memory(void **state)
     io_file_close(rig->io, file);
 }
 
+/* Where the file lies in memory a transfer is over in the turn after it was submitted, never within the call:
+ * no thread and no second trip to the kernel. The results are the same. */
+static void transfers_in_memory_take_one_turn(void **state)
+{
+    RIG(state);
+    io_handle file = open_file(rig, fresh_path(), NEW_FILE, NULL);
+    static uint8_t data[300000], back[300000];
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)(i * 7 + i / 4096);
+    struct io_vec out[2] = {{data, 100000}, {data + 100000, 200000}}, in = {back, sizeof back};
+    struct wait_op write = wait_op_new(), read = wait_op_new(), end = wait_op_new();
+    write.op.memory = read.op.memory = end.op.memory = true;
+    io_pwrite(rig->io, &write.op, file, out, 2, 5);
+    assert_int_equal(write.finished, 0);
+    io_run(rig->io, io_now(rig->io));
+    assert_int_equal(write.finished, 1);
+    assert_int_equal(write.op.result, sizeof data);
+    io_pread(rig->io, &read.op, file, &in, 1, 5);
+    assert_int_equal(read.finished, 0);
+    io_run(rig->io, io_now(rig->io));
+    assert_int_equal(read.finished, 1);
+    assert_int_equal(read.op.result, sizeof data);
+    assert_memory_equal(back, data, sizeof data);
+    io_pread(rig->io, &end.op, file, &in, 1, sizeof data); /* five bytes are there */
+    io_run(rig->io, io_now(rig->io));
+    assert_int_equal(end.finished, 1);
+    assert_int_equal(end.op.result, 5);
+    io_file_close(rig->io, file);
+}
+
 int main(void)
 {
     snprintf(folder, sizeof(folder), "/tmp/lunette-io-XXXXXX");
@@ -447,6 +477,7 @@ int main(void)
         RIG_TEST(an_open_file_can_be_used_on_another_io),
         RIG_TEST(what_is_cached_is_there_at_once),
         RIG_TEST_REAL(files_say_whether_they_lie_in_memory),
+        RIG_TEST_REAL(transfers_in_memory_take_one_turn),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     char command[128];
