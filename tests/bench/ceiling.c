@@ -6,12 +6,13 @@
  *   ceiling serve  --port P --size BYTES [--connections N] [--spin] [--file PATH] [--cpu N]
  *   ceiling client --port P --size BYTES [--connections N] [--spin] [--write] [--len BYTES] [--depth N]
  *                  [--rate N] [--warmup S] [--duration S] [--target-pid PID] [--watch-cpu N] [--cpu N]
+ *                  [--copy PATH]
  *
  * Batching is all that it is about: one receive takes whatever has come, all answers to it leave in one
  * gather list, and headers lie side by side so that they cost one place. One connection alone sleeps in recv
  * itself, several in epoll; the spinning variant never sleeps. Large writes are received straight into the
- * region. With
- * --file the region is a mapped file, and writes go through pwrite. */
+ * region. With --file the region is a mapped file, and writes go through pwrite. With --copy the client takes
+ * what it writes from a file and puts what it reads into it, in order of offsets. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -81,14 +82,14 @@ static struct {
     uint64_t size, rate;
     uint32_t connections, len, depth;
     double warmup, duration;
-    const char *file;
+    const char *file, *copy;
     int64_t target_pid;
     int watch_cpu, cpu;
 } o = {
     .connections = 1, .len = 4096, .depth = 32, .duration = 2, .target_pid = -1, .watch_cpu = -1, .cpu = -1};
 
-static uint8_t *region, *buffer;
-static int file_fd = -1, epoll_fd = -1;
+static uint8_t *region, *buffer, *copies; /* copies: of each command that is out, by tag */
+static int file_fd = -1, epoll_fd = -1, copy_fd = -1;
 static struct conn *conns[CONNS_MAX];
 static uint32_t open_count;
 static uint64_t now_ns, random_state = 0x9e3779b97f4a7c15u;
@@ -174,13 +175,29 @@ static void flush(struct conn *c)
 
 /* ---- the client's requests ---- */
 
+/* The next part of the file, and what is in it. */
+static const uint8_t *copied(struct head *head)
+{
+    static uint64_t next;
+    uint8_t *data = copies + (size_t)head->tag * o.len;
+    head->offset = next;
+    next = next + 2ull * o.len > o.size ? 0 : next + o.len;
+    /* A copy begins with an empty file. */
+    if (!o.write && head->offset == 0 && (ftruncate(copy_fd, 0) || ftruncate(copy_fd, (off_t)o.size)))
+        die("ftruncate");
+    if (o.write && pread(copy_fd, data, o.len, (off_t)head->offset) != (ssize_t)o.len)
+        die("pread");
+    return data;
+}
+
 static void request(struct conn *c, uint32_t tag, uint64_t at_ns)
 {
     uint64_t places = o.size / o.len;
     struct head head = {.op = o.write ? OP_WRITE : OP_READ, .len = o.len, .tag = tag};
     head.offset = (uint64_t)(((unsigned __int128)random_next() * places) >> 64) * o.len;
     c->issued_ns[tag] = at_ns;
-    put(c, &head, buffer + RECV_LEN, o.write ? o.len : 0);
+    const uint8_t *data = copy_fd < 0 ? buffer + RECV_LEN : copied(&head);
+    put(c, &head, data, o.write ? o.len : 0);
 }
 
 static void answered(struct conn *c)
@@ -237,8 +254,11 @@ static void body(struct conn *c, const uint8_t *at, uint32_t len)
 {
     uint32_t done = c->in.len - c->body_left;
     c->body_left -= len;
-    if (!o.serve)
+    if (!o.serve) {
+        if (copy_fd >= 0 && pwrite(copy_fd, at, len, (off_t)(c->in.offset + done)) != (ssize_t)len)
+            die("pwrite");
         return;
+    }
     if (file_fd < 0) {
         store(at, len, c->in.offset + done);
     } else if (len == c->in.len) {
@@ -457,6 +477,15 @@ static void __attribute__((noreturn)) serve(void)
     }
 }
 
+static void copy_open(void)
+{
+    struct stat st;
+    copy_fd = open(o.copy, O_RDWR | O_CLOEXEC);
+    if (copy_fd < 0 || fstat(copy_fd, &st) || (uint64_t)st.st_size < o.size)
+        die("the file to copy cannot be opened or is too small");
+    copies = map((size_t)o.depth * o.len);
+}
+
 static void client_connect(void)
 {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(o.port)};
@@ -519,6 +548,8 @@ static void client_report(const struct mark *a, const struct mark *b, uint64_t e
 static int client(void)
 {
     struct mark before, after;
+    if (o.copy)
+        copy_open();
     client_connect();
     uint64_t begin = clock_ns(), start = begin + (uint64_t)(o.warmup * 1e9),
              end = start + (uint64_t)(o.duration * 1e9);
@@ -556,7 +587,7 @@ static void usage(void)
     fputs("Usage: ceiling serve|client --port P --size BYTES [--connections N] [--spin] [--cpu N]\n"
           "  serve:  [--file PATH]\n"
           "  client: [--write] [--len BYTES] [--depth N] [--rate N] [--warmup S] [--duration S]\n"
-          "          [--target-pid PID] [--watch-cpu N]\n",
+          "          [--target-pid PID] [--watch-cpu N] [--copy PATH]\n",
           stderr);
     exit(2);
 }
@@ -572,11 +603,12 @@ static uint64_t number(const char *text, uint64_t min, uint64_t max)
 }
 
 static const struct option options[] = {
-    {"port", 1, NULL, 'p'},       {"size", 1, NULL, 's'},      {"connections", 1, NULL, 'c'},
-    {"spin", 0, NULL, 'S'},       {"cpu", 1, NULL, 'u'},       {"file", 1, NULL, 'f'},
-    {"write", 0, NULL, 'w'},      {"len", 1, NULL, 'l'},       {"depth", 1, NULL, 'd'},
-    {"rate", 1, NULL, 'r'},       {"warmup", 1, NULL, 'W'},    {"duration", 1, NULL, 'D'},
-    {"target-pid", 1, NULL, 't'}, {"watch-cpu", 1, NULL, 'b'}, {NULL, 0, NULL, 0}};
+    {"port", 1, NULL, 'p'},     {"size", 1, NULL, 's'},       {"connections", 1, NULL, 'c'},
+    {"copy", 1, NULL, 'C'},     {"spin", 0, NULL, 'S'},       {"cpu", 1, NULL, 'u'},
+    {"file", 1, NULL, 'f'},     {"write", 0, NULL, 'w'},      {"len", 1, NULL, 'l'},
+    {"depth", 1, NULL, 'd'},    {"rate", 1, NULL, 'r'},       {"warmup", 1, NULL, 'W'},
+    {"duration", 1, NULL, 'D'}, {"target-pid", 1, NULL, 't'}, {"watch-cpu", 1, NULL, 'b'},
+    {NULL, 0, NULL, 0}};
 
 static void option(int opt)
 {
@@ -598,6 +630,9 @@ static void option(int opt)
         break;
     case 'f':
         o.file = optarg;
+        break;
+    case 'C':
+        o.copy = optarg;
         break;
     case 'w':
         o.write = true;
@@ -636,7 +671,7 @@ int main(int argc, char **argv)
     o.serve = argv[1][0] == 's';
     while ((opt = getopt_long(argc - 1, argv + 1, "", options, NULL)) != -1)
         option(opt);
-    if (optind != argc - 1 || !o.size || o.len > o.size)
+    if (optind != argc - 1 || !o.size || o.len > o.size || (o.copy && o.connections > 1))
         usage();
     if (o.cpu >= 0 && !process_pin(o.cpu))
         die("--cpu");

@@ -111,13 +111,13 @@ def figures(args, timeout=600):
 
 
 class Ceiling(Server):
-    def __init__(self, folder, load, spin=False, file=None):
+    def __init__(self, folder, load, spin=False, file=None, copy=None, size=SIZE):
         super().__init__(folder)
-        self.load, self.file = load, file
+        self.load, self.file, self.copy, self.size = load, file, copy, size
         self.spins = self.alone = spin
 
     def common(self):
-        return ["--size", SIZE, "--connections", self.load.sessions, *(["--spin"] if self.spins else [])]
+        return ["--size", self.size, "--connections", self.load.sessions, *(["--spin"] if self.spins else [])]
 
     def command(self):
         extra = []
@@ -129,7 +129,7 @@ class Ceiling(Server):
     def measure(self, load, seconds, warmup):
         return figures([CEILING, "client", "--port", self.port, *self.common(), "--cpu", CLIENT_CORE, "--watch-cpu",
                         TARGET_CORE, "--target-pid", self.process.pid, "--duration", seconds, "--warmup", warmup,
-                        *load.ceiling_args()])
+                        *load.ceiling_args(), *(["--copy", self.copy] if self.copy else [])])
 
 
 def file_for(folder):
