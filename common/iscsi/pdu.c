@@ -203,26 +203,3 @@ char *pdu_dump(const uint8_t *bhs, char *buf, size_t len)
     }
     return buf;
 }
-
-/* ---- init: the same rules once more, now as the value that a fresh struct gets ---- */
-#undef ANY
-#undef IS
-#undef RANGE
-#undef NOT
-#undef NOT_WHEN
-#define ANY                                               0
-#define IS(value, id)                                     (value)
-#define RANGE(lo, hi, id)                                 0
-#define NOT(value, id)                                    0
-#define NOT_WHEN(flag, value, id)                         0
-#define PDU_PRESET_F(type, name, byte, shift, bits, rule) out->name = (type)(rule);
-#define PDU_PRESET_B(name, byte, len)
-#define PDU_PRESET_R(byte, shift, bits)
-#define X(list, tag, code, dir, text)                                                                        \
-    void pdu_##tag##_init(struct pdu_##tag *out)                                                             \
-    {                                                                                                        \
-        memset(out, 0, sizeof *out);                                                                         \
-        list(PDU_PRESET_F, PDU_PRESET_B, PDU_PRESET_R)                                                       \
-    }
-PDU_LIST(X)
-#undef X

@@ -164,7 +164,15 @@ static inline void pdu_bits_put(uint8_t *bhs, unsigned byte, unsigned shift, uns
 #define PDU_ENCODE_F(type, name, byte, shift, bits, rule) pdu_bits_put(bhs, byte, shift, bits, in->name);
 #define PDU_ENCODE_B(name, byte, len)                     memcpy(bhs + (byte), in->name, len);
 #define PDU_ENCODE_R(byte, shift, bits)
-#define PDU_INIT_ANY
+/* A fresh struct has the values that the rules fix. */
+#define ANY                                               0
+#define IS(value, id)                                     (value)
+#define RANGE(lo, hi, id)                                 0
+#define NOT(value, id)                                    0
+#define NOT_WHEN(flag, value, id)                         0
+#define PDU_PRESET_F(type, name, byte, shift, bits, rule) out->name = (type)(rule);
+#define PDU_PRESET_B(name, byte, len)
+#define PDU_PRESET_R(byte, shift, bits)
 #define X(list, tag, code, dir, text)                                                                        \
     static inline void pdu_##tag##_decode(const uint8_t *bhs, struct pdu_##tag *out)                         \
     {                                                                                                        \
@@ -175,8 +183,17 @@ static inline void pdu_bits_put(uint8_t *bhs, unsigned byte, unsigned shift, uns
         memset(bhs, 0, PDU_BHS_LEN);                                                                         \
         list(PDU_ENCODE_F, PDU_ENCODE_B, PDU_ENCODE_R)                                                       \
     }                                                                                                        \
-    void pdu_##tag##_init(struct pdu_##tag *out);
+    static inline void pdu_##tag##_init(struct pdu_##tag *out)                                               \
+    {                                                                                                        \
+        memset(out, 0, sizeof *out);                                                                         \
+        list(PDU_PRESET_F, PDU_PRESET_B, PDU_PRESET_R)                                                       \
+    }
 PDU_LIST(X)
 #undef X
+#undef ANY
+#undef IS
+#undef RANGE
+#undef NOT
+#undef NOT_WHEN
 
 #endif

@@ -33,7 +33,7 @@ static struct tx_pdu *tx_pdu_get(struct tx_pool *pool)
     struct list_node *node = list_pop_front(&pool->free);
     if (node)
         return list_entry(node, struct tx_pdu, node);
-    struct tx_pdu *pdu = env_alloc(pool->env, sizeof *pdu);
+    struct tx_pdu *pdu = pool->env->alloc(pool->env->ctx, sizeof *pdu, TX_PDU_ALIGN);
     if (pdu) {
         list_init(&pdu->node);
         pool->allocated++;
@@ -58,11 +58,20 @@ static void tx_release(struct tx *tx, struct tx_pdu *pdu)
         (*pdu->done_count)--;
 }
 
+/* The header that was never queued. */
+static void tx_abandon(struct tx *tx)
+{
+    if (tx->open)
+        list_push_front(&tx->pool->free, &tx->open->node);
+    tx->open = NULL;
+}
+
 void tx_fini(struct tx *tx)
 {
     struct list_node *node;
     while ((node = list_pop_front(&tx->queue)))
         tx_release(tx, list_entry(node, struct tx_pdu, node));
+    tx_abandon(tx);
     tx->queued_bytes = 0;
 }
 
@@ -78,11 +87,9 @@ static uint32_t tx_pdu_len(const struct tx_pdu *pdu)
 }
 
 /* The lengths are filled in here, from what is really sent, so that no caller can get them wrong. */
-static void tx_head(const struct tx *tx, struct tx_pdu *pdu, const uint8_t *bhs, const uint8_t *ahs,
-                    uint32_t ahs_len)
+static void tx_head(const struct tx *tx, struct tx_pdu *pdu, const uint8_t *ahs, uint32_t ahs_len)
 {
     uint32_t len = PDU_BHS_LEN + ahs_len;
-    memcpy(pdu->head, bhs, PDU_BHS_LEN);
     if (ahs_len)
         memcpy(pdu->head + PDU_BHS_LEN, ahs, ahs_len);              /* R7143-11.2-01 */
     pdu->head[4] = (uint8_t)(ahs_len / 4);                          /* R7143-11.2.1.5-01 */
@@ -107,14 +114,13 @@ static void tx_tail(const struct tx *tx, struct tx_pdu *pdu)
     }
 }
 
-int tx_add(struct tx *tx, const uint8_t *bhs, const uint8_t *ahs, uint32_t ahs_len, struct slice *data,
-           uint32_t *done_count)
+/* Queues what is open. */
+static void tx_queue(struct tx *tx, const uint8_t *ahs, uint32_t ahs_len, struct slice *data,
+                     uint32_t *done_count)
 {
-    assert(ahs_len <= TX_AHS_MAX && ahs_len % 4 == 0);
     assert(!data || data->len <= PDU_DATA_LEN_MAX);
-    struct tx_pdu *pdu = tx_pdu_get(tx->pool);
-    if (!pdu)
-        return ERR_NOMEM;
+    struct tx_pdu *pdu = tx->open;
+    tx->open = NULL;
     pdu->data = (struct slice){0};
     if (data) {
         pdu->data = *data;
@@ -124,10 +130,33 @@ int tx_add(struct tx *tx, const uint8_t *bhs, const uint8_t *ahs, uint32_t ahs_l
     pdu->done_count = done_count;
     if (done_count)
         (*done_count)++;
-    tx_head(tx, pdu, bhs, ahs, ahs_len);
+    tx_head(tx, pdu, ahs, ahs_len);
     tx_tail(tx, pdu);
     tx->queued_bytes += tx_pdu_len(pdu);
     list_push_back(&tx->queue, &pdu->node);
+}
+
+uint8_t *tx_open(struct tx *tx)
+{
+    if (!tx->open)
+        tx->open = tx_pdu_get(tx->pool);
+    return tx->open ? tx->open->head : NULL;
+}
+
+void tx_close(struct tx *tx, struct slice *data, uint32_t *done_count)
+{
+    tx_queue(tx, NULL, 0, data, done_count);
+}
+
+int tx_add(struct tx *tx, const uint8_t *bhs, const uint8_t *ahs, uint32_t ahs_len, struct slice *data,
+           uint32_t *done_count)
+{
+    assert(ahs_len <= TX_AHS_MAX && ahs_len % 4 == 0);
+    uint8_t *head = tx_open(tx);
+    if (!head)
+        return ERR_NOMEM;
+    memcpy(head, bhs, PDU_BHS_LEN);
+    tx_queue(tx, ahs, ahs_len, data, done_count);
     return 0;
 }
 
@@ -183,5 +212,6 @@ void tx_sent(struct tx *tx, uint64_t len)
 void tx_move(struct tx *tx, struct tx_pool *pool)
 {
     assert(list_empty(&tx->queue));
+    tx_abandon(tx);
     tx->pool = pool;
 }

@@ -21,12 +21,14 @@ struct tx_pdu {
     struct slice data; /* one reference, or borrowed until sent */
     /* Borrowed, may be NULL: decremented when the last byte has been sent or the queue is dropped. */
     uint32_t *done_count;
-    uint8_t head[PDU_BHS_LEN + TX_AHS_MAX + PDU_DIGEST_LEN];
-    uint8_t tail[3 + PDU_DIGEST_LEN]; /* padding and data digest */
-    uint8_t tail_len;                 /* bytes */
-    uint16_t head_len;                /* bytes */
     uint32_t sent;                    /* bytes of this PDU already gone */
+    uint16_t head_len;                /* bytes */
+    uint8_t tail_len;                 /* bytes */
+    uint8_t tail[3 + PDU_DIGEST_LEN]; /* padding and data digest */
+    /* In the second cache line: a PDU without AHS needs no third. */
+    uint8_t head[PDU_BHS_LEN + TX_AHS_MAX + PDU_DIGEST_LEN];
 };
+#define TX_PDU_ALIGN 64u
 
 /* Free tx_pdu objects of one reactor; grows through env, never shrinks until freed. */
 struct tx_pool {
@@ -40,6 +42,7 @@ void tx_pool_fini(struct tx_pool *pool); /* all objects must be back */
 struct tx {
     struct tx_pool *pool; /* borrowed */
     struct list_node queue;
+    struct tx_pdu *open;   /* owned: its header is being written */
     uint64_t queued_bytes; /* on the queue, not yet sent */
     bool header_digest, data_digest;
 };
@@ -53,6 +56,11 @@ void tx_set_digests(struct tx *tx, bool header, bool data);
  * if given, is incremented now. ERR_NOMEM: nothing queued, the slice stays the caller's. */
 int tx_add(struct tx *tx, const uint8_t *bhs, const uint8_t *ahs, uint32_t ahs_len, struct slice *data,
            uint32_t *done_count);
+/* The same in two steps, without the copy: where the 48 bytes of the next PDU's header are to be written, or
+ * NULL when memory is out; and its queueing, which cannot fail. A header that is never queued is harmless:
+ * the next tx_open or tx_add uses its place. */
+uint8_t *tx_open(struct tx *tx);
+void tx_close(struct tx *tx, struct slice *data, uint32_t *done_count);
 /* Lends up to `max` (> 0) places from the front of the queue; returns how many. Unchanged until tx_sent or
  * tx_fini. */
 uint32_t tx_gather(struct tx *tx, struct io_vec *places, uint32_t max);

@@ -216,6 +216,13 @@ bool conn_send(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data, ui
     return true;
 }
 
+void conn_send_open(struct tgt_conn *conn, struct slice *data)
+{
+    tx_close(&conn->tx, data, NULL);
+    conn->r->counters.pdus_out++;
+    conn_kick(conn);
+}
+
 bool conn_send_status(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data, uint32_t *done_count)
 {
     if (session_level(conn->session) > 0 && !keep_status(conn, bhs, data)) {

@@ -454,6 +454,8 @@ bool conn_live(const struct tgt_conn *conn); /* responses still reach the peer *
 /* Queues a PDU whose header is complete. Without memory for it the connection is doomed: false now, dropped
  * by the next tgt_run, because callers are in the middle of walking the session's tasks. */
 bool conn_send(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data, uint32_t *done_count);
+/* Queues what was written where tx_open said. */
+void conn_send_open(struct tgt_conn *conn, struct slice *data);
 /* The same for a PDU that uses up a StatSN (its header carries it already): at recovery level 1 and above a
  * copy is kept until ExpStatSN passes it, borrowed data included. Every sender of such PDUs after login comes
  * through here. */

@@ -1,7 +1,8 @@
 /* Commands that the device server can carry out on the spot (target/scsi/instant.c), from the header to the
- * response in one go: no task, no tag in the table, nothing to give back later. Only what a command is in
- * nearly all cases: next in its session's order, alone, whole in one PDU and answered by one. All others take
- * the usual way (command.c). */
+ * response in one go: no task, no tag in the table, nothing to give back later. The response is written where
+ * it is sent from: to read it back in order to copy it would wait for the data that was written just before.
+ * Only what a command is in nearly all cases: next in its session's order, alone, whole in one PDU and
+ * answered by one. All others take the usual way (command.c). */
 #include "target/iscsi/conn_internal.h"
 
 #define ATTR_SIMPLE_MAX 1 /* untagged or SIMPLE */
@@ -32,11 +33,13 @@ static bool instant_read(struct tgt_conn *conn, const struct pdu_scsi_command *c
     struct tgt_session *s = conn->session;
     uint32_t len = cmd->expected_data_transfer_length;
     struct slice data;
-    if (len > conn->params.peer_max_recv_data_segment_length || len > s->params.max_burst_length ||
+    uint8_t *bhs = tx_open(&conn->tx);
+    if (!bhs || len > conn->params.peer_max_recv_data_segment_length || len > s->params.max_burst_length ||
         !scsi_instant_read(&s->nexus, cmd->lun, cmd->cdb, len, &data))
         return false;
     took(conn);
-    uint8_t bhs[PDU_BHS_LEN];
+    uint32_t exp_cmd_sn, max_cmd_sn;
+    session_numbers(s, &exp_cmd_sn, &max_cmd_sn);
     struct pdu_data_in pdu;
     pdu_data_in_init(&pdu);
     pdu.final = 1;
@@ -44,11 +47,12 @@ static bool instant_read(struct tgt_conn *conn, const struct pdu_scsi_command *c
     pdu.itt = cmd->itt;
     pdu.ttt = PDU_TAG_RESERVED;
     pdu.stat_sn = conn->stat_sn++;
-    session_numbers(s, &pdu.exp_cmd_sn, &pdu.max_cmd_sn);
+    pdu.exp_cmd_sn = exp_cmd_sn;
+    pdu.max_cmd_sn = max_cmd_sn;
     pdu_data_in_encode(&pdu, bhs);
     s->read_bytes += len;
     conn->r->counters.read_bytes += len;
-    conn_send(conn, bhs, &data, NULL);
+    conn_send_open(conn, &data);
     return true;
 }
 
@@ -56,20 +60,23 @@ static bool instant_write(struct tgt_conn *conn, const struct pdu_scsi_command *
 {
     struct tgt_session *s = conn->session;
     uint32_t len = cmd->expected_data_transfer_length;
-    if (len != data->len || !s->params.immediate_data || len > s->params.first_burst_length ||
+    uint8_t *bhs = tx_open(&conn->tx);
+    if (!bhs || len != data->len || !s->params.immediate_data || len > s->params.first_burst_length ||
         !scsi_instant_write(&s->nexus, cmd->lun, cmd->cdb, data))
         return false;
     took(conn);
-    uint8_t bhs[PDU_BHS_LEN];
+    uint32_t exp_cmd_sn, max_cmd_sn;
+    session_numbers(s, &exp_cmd_sn, &max_cmd_sn);
     struct pdu_scsi_response rsp;
     pdu_scsi_response_init(&rsp);
     rsp.itt = cmd->itt;
     rsp.stat_sn = conn->stat_sn++; /* R7143-11.4.9-01 */
-    session_numbers(s, &rsp.exp_cmd_sn, &rsp.max_cmd_sn);
+    rsp.exp_cmd_sn = exp_cmd_sn;
+    rsp.max_cmd_sn = max_cmd_sn;
     pdu_scsi_response_encode(&rsp, bhs);
     s->write_bytes += len;
     conn->r->counters.write_bytes += len;
-    conn_send(conn, bhs, NULL, NULL);
+    conn_send_open(conn, NULL);
     return true;
 }
 

@@ -364,6 +364,70 @@ static void an_empty_queue_moves_to_another_pool(void **state)
     stream_free(s);
 }
 
+/* In two steps, or opened in vain first: the same bytes as in one. */
+static void a_header_may_be_written_in_its_place(void **state)
+{
+    struct fixture *f = *state;
+    for (int digests = 0; digests < 2; digests++) {
+        struct stream *s = stream_new(digests, digests);
+        for (uint32_t i = 0; i < 6; i++)
+            stream_add(s, 0, i * 333, 0);
+        uint8_t *out = malloc(s->len);
+        uint32_t counts[6] = {0};
+        tx_set_digests(&f->tx, digests, digests);
+        for (uint32_t i = 0; i < 6; i++) {
+            const struct sample *p = &s->pdus[i];
+            struct slice data = slice_borrow(p->data, p->data_len);
+            uint8_t *head = tx_open(&f->tx);
+            assert_non_null(head);
+            memset(head, 0xa5, PDU_BHS_LEN);
+            assert_ptr_equal(tx_open(&f->tx), head); /* the first was in vain */
+            if (i % 2) {
+                assert_int_equal(tx_add(&f->tx, p->bhs, NULL, 0, &data, &counts[i]), 0);
+            } else {
+                memcpy(head, p->bhs, PDU_BHS_LEN);
+                tx_close(&f->tx, &data, &counts[i]);
+            }
+            assert_int_equal(data.len, 0);
+            assert_int_equal(counts[i], 1);
+        }
+        assert_int_equal(f->tx.queued_bytes, s->len);
+        assert_int_equal(send_some(&f->tx, SIZE_MAX, PLACES_MAX, out), s->len);
+        assert_memory_equal(out, s->bytes, s->len);
+        for (uint32_t i = 0; i < 6; i++)
+            assert_int_equal(counts[i], 0);
+        free(out);
+        stream_free(s);
+    }
+    assert_int_equal(f->tx_pool.allocated, 6);
+    assert_non_null(tx_open(&f->tx)); /* what is never queued goes with the rest */
+}
+
+static void without_memory_no_header_is_opened(void **state)
+{
+    struct fixture *f = *state;
+    f->fail_from = 1;
+    assert_null(tx_open(&f->tx));
+    f->fail_from = 0;
+    assert_non_null(tx_open(&f->tx));
+}
+
+/* An open header belongs to the pool that it came from. */
+static void an_open_header_stays_behind(void **state)
+{
+    struct fixture *f = *state;
+    struct tx_pool other;
+    tx_pool_init(&other, &f->env);
+    assert_non_null(tx_open(&f->tx));
+    tx_move(&f->tx, &other);
+    tx_pool_fini(&f->tx_pool);
+    assert_non_null(tx_open(&f->tx));
+    tx_fini(&f->tx);
+    tx_pool_fini(&other);
+    tx_pool_init(&f->tx_pool, &f->env);
+    tx_init(&f->tx, &f->tx_pool);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -381,6 +445,9 @@ int main(void)
         TEST(without_memory_nothing_is_queued_and_nothing_taken),
         TEST(steady_state_does_not_touch_the_heap),
         TEST(an_empty_queue_moves_to_another_pool),
+        TEST(a_header_may_be_written_in_its_place),
+        TEST(without_memory_no_header_is_opened),
+        TEST(an_open_header_stays_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
