@@ -1,4 +1,4 @@
-/* The smaller of two numbers. */
+/* The smaller or the larger of two numbers. */
 #ifndef LUNETTE_BASE_MIN_H
 #define LUNETTE_BASE_MIN_H
 
@@ -7,6 +7,11 @@
 static inline uint32_t min_u32(uint32_t a, uint32_t b)
 {
     return a < b ? a : b;
+}
+
+static inline uint32_t max_u32(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
 }
 
 static inline uint64_t min_u64(uint64_t a, uint64_t b)

@@ -211,7 +211,7 @@ static struct slice command_immediate(const struct ini_command *c, const struct 
     if (!session->immediate_data || !c->out_len)
         return slice_borrow(NULL, 0);
     uint64_t most =
-        ini_min(ini_min(c->out_len, session->first_burst_length), conn->peer_max_recv_data_segment_length);
+        min_u64(min_u64(c->out_len, session->first_burst_length), conn->peer_max_recv_data_segment_length);
     return command_out_piece(c, 0, (uint32_t)most);
 }
 
@@ -243,7 +243,7 @@ void ini_command_send(struct ini_conn *conn, struct ini_command *c)
     uint8_t bhs[PDU_BHS_LEN], ahs[TX_AHS_MAX] = {0};
     ini_command_allege(c, conn);
     c->max_recv_epoch = conn->max_recv_epoch;
-    uint64_t unsolicited = p->initial_r2t ? 0 : ini_min(c->out_len, p->first_burst_length);
+    uint64_t unsolicited = p->initial_r2t ? 0 : min_u64(c->out_len, p->first_burst_length);
     struct slice data = command_immediate(c, p, &conn->keys.params);
     uint32_t immediate_len = data.len; /* tx_add takes the slice over */
     bool final = unsolicited <= immediate_len;

@@ -2,6 +2,7 @@
 #ifndef LUNETTE_INITIATOR_ISCSI_INTERNAL_H
 #define LUNETTE_INITIATOR_ISCSI_INTERNAL_H
 
+#include "common/base/min.h"
 #include "common/iscsi/chap.h"
 #include "common/iscsi/serial.h"
 #include "common/iscsi/text.h"
@@ -219,11 +220,6 @@ struct ini_session {
     uint32_t event_head, event_count;
     char reason[INI_REASON_MAX];
 };
-
-static inline uint64_t ini_min(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* session.c */
 struct ini_event *ini_event_add(struct ini_session *s, enum ini_event_kind kind);

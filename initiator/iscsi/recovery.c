@@ -290,7 +290,7 @@ void ini_reassign_pdu(struct ini_conn *conn, uint32_t itt, uint8_t response)
         s->counters.reassigns += response == 0;
         c->doubtful = response != 0;
         c->continue_ns = env_now(s->env) + (c->doubtful ? INI_DOUBT_NS : INI_CONTINUE_NS);
-        s->doubt_ns = ini_min(s->doubt_ns, c->continue_ns);
+        s->doubt_ns = min_u64(s->doubt_ns, c->continue_ns);
     } else { /* it did get there, and is there no more: what became of it is unknown */
         ini_command_end(s, c, INI_DONE_LOST);
     }
@@ -306,7 +306,7 @@ static bool command_went_on(struct ini_session *s, struct ini_command *c, uint64
     if (now >= c->continue_ns)
         ini_command_end(s, c, INI_DONE_LOST);
     else
-        s->doubt_ns = ini_min(s->doubt_ns, c->continue_ns);
+        s->doubt_ns = min_u64(s->doubt_ns, c->continue_ns);
     return true;
 }
 
@@ -411,7 +411,7 @@ uint64_t ini_recovery_deadline(const struct ini_session *s)
             at = r->by->state == INI_S4_IN_LOGIN ? UINT64_MAX : r->logout_by_ns;
         else if (at <= now) /* it waits for a connection or a task tag */
             at = r->retain_ns + 1;
-        due = ini_min(due, at);
+        due = min_u64(due, at);
     }
     return due;
 }

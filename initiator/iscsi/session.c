@@ -268,17 +268,17 @@ static uint64_t conn_deadline(const struct ini_conn *conn)
         return conn->logout_deadline_ns;
     if (conn->s->logout_sent) /* no ping and no logout of its own any more: R7143-11.14-02 */
         return UINT64_MAX;
-    uint64_t due = ini_min(ping_deadline(conn), ini_probe_deadline(conn));
-    return conn->state == INI_S7_LOGOUT_REQUESTED ? ini_min(due, conn->logout_by_ns) : due;
+    uint64_t due = min_u64(ping_deadline(conn), ini_probe_deadline(conn));
+    return conn->state == INI_S7_LOGOUT_REQUESTED ? min_u64(due, conn->logout_by_ns) : due;
 }
 
 uint64_t ini_deadline(const struct ini_session *s)
 {
-    uint64_t due = ini_min(s->ack_ns, s->scan_ns);
+    uint64_t due = min_u64(s->ack_ns, s->scan_ns);
     if (s->over)
         return UINT64_MAX;
-    list_for_each(node, &s->conns) due = ini_min(due, conn_deadline(list_entry(node, struct ini_conn, node)));
-    return ini_min(due, ini_recovery_deadline(s));
+    list_for_each(node, &s->conns) due = min_u64(due, conn_deadline(list_entry(node, struct ini_conn, node)));
+    return min_u64(due, ini_recovery_deadline(s));
 }
 
 static void ping_tick(struct ini_conn *conn, uint64_t now)

@@ -59,7 +59,7 @@ void async_logout(struct tgt_conn *conn, uint32_t seconds)
         return;
     state_conn(conn->r, &conn->rfc, CONN_EV_ASK_LOGOUT);  /* R7143-8.1.2-12 */
     struct pdu_async_message pdu = message(ASYNC_LOGOUT); /* R7143-11.9.1-01: on the connection it is about */
-    pdu.parameter3 = (uint16_t)least_of(seconds, UINT16_MAX); /* R7143-11.9.1-16 */
+    pdu.parameter3 = (uint16_t)min_u32(seconds, UINT16_MAX); /* R7143-11.9.1-16 */
     send(conn, &pdu, NULL);
 }
 
@@ -162,7 +162,7 @@ bool tgt_session_notify(struct tgt_reactor *r, uint64_t id, uint8_t code, const 
         struct slice slice = {0};
         if (!conn)
             continue;
-        len = least_of(len, TGT_NOTE_MAX);
+        len = min_u32(len, TGT_NOTE_MAX);
         if (len)
             memcpy(bytes + 2, data, len);
         if (len && !conn_copy(conn, bytes, 2 + len, &slice))

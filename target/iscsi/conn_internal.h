@@ -5,6 +5,7 @@
 #ifndef LUNETTE_TARGET_ISCSI_CONN_INTERNAL_H
 #define LUNETTE_TARGET_ISCSI_CONN_INTERNAL_H
 
+#include "common/base/min.h"
 #include "common/iscsi/chap.h"
 #include "common/iscsi/framer.h"
 #include "common/iscsi/keys.h"
@@ -74,14 +75,6 @@ enum reject_reason {
     REJECT_LOGOUT = 0x0c
 };
 
-static inline uint32_t least_of(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-static inline uint32_t most_of(uint32_t a, uint32_t b)
-{
-    return a > b ? a : b;
-}
 /* The reactor is to look at its clocks at this time, if not earlier. */
 static inline void reactor_wake(struct tgt_reactor *r, uint64_t when_ns)
 {
@@ -91,12 +84,12 @@ static inline void reactor_wake(struct tgt_reactor *r, uint64_t when_ns)
 /* What one text may be long: R7143-6.1-15 */
 static inline uint32_t text_cap(const struct tgt_config *config)
 {
-    return most_of(config->limits.text_len_max, TEXT_SEGMENT_LEN_MIN);
+    return max_u32(config->limits.text_len_max, TEXT_SEGMENT_LEN_MIN);
 }
 /* Commands that a session may have outstanding. */
 static inline uint32_t window_of(const struct tgt_config *config)
 {
-    return least_of(most_of(config->limits.command_window, 1), TGT_WINDOW_MAX);
+    return min_u32(max_u32(config->limits.command_window, 1), TGT_WINDOW_MAX);
 }
 
 /* One event waiting to be pulled. */

@@ -58,14 +58,14 @@ static bool find_user(void *ctx, const char *name, struct chap_user *out)
  * burst that fit one buffer. */
 static void bound_config(struct key_config *config)
 {
-    config->max_connections = least_of(config->max_connections, TGT_CONNECTIONS_MAX);
+    config->max_connections = min_u32(config->max_connections, TGT_CONNECTIONS_MAX);
     /* R7143-7.1.5-02, R7143-7.1.5-03, R7143-7.1.5-05, R7143-7.1.5-06 */
-    config->error_recovery_level = least_of(config->error_recovery_level, 2);
+    config->error_recovery_level = min_u32(config->error_recovery_level, 2);
     config->data_pdu_in_order = true;
     config->data_sequence_in_order = true;
-    config->iscsi_protocol_level = least_of(config->iscsi_protocol_level, 2);
-    config->first_burst_length = least_of(config->first_burst_length, SCSI_SPAN_LEN);
-    config->max_recv_data_segment_length = least_of(config->max_recv_data_segment_length, POOL_CLASS_MAX);
+    config->iscsi_protocol_level = min_u32(config->iscsi_protocol_level, 2);
+    config->first_burst_length = min_u32(config->first_burst_length, SCSI_SPAN_LEN);
+    config->max_recv_data_segment_length = min_u32(config->max_recv_data_segment_length, POOL_CLASS_MAX);
     config->discovery_digest_none = true;
 }
 

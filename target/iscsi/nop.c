@@ -35,7 +35,7 @@ void nop_out(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data)
     }
     /* R7143-11.18.1-02, R7143-11.19-01, R7143-11.19-02, R7143-11.19-03: the ping's own bytes, as many as it
      * takes */
-    data->len = least_of(data->len, conn->params.peer_max_recv_data_segment_length);
+    data->len = min_u32(data->len, conn->params.peer_max_recv_data_segment_length);
     struct slice echo = *data;
     *data = (struct slice){0};
     if (!MUTANT(nop_unanswered))

@@ -114,7 +114,7 @@ static bool declare_max_recv(struct tgt_conn *conn, struct text_writer *w)
         return true;
     conn->renegotiate = false;
     return key_offer_max_recv(conn->text.neg, w,
-                              least_of(target->keys.max_recv_data_segment_length, POOL_CLASS_MAX));
+                              min_u32(target->keys.max_recv_data_segment_length, POOL_CLASS_MAX));
 }
 
 static void complete(struct tgt_conn *conn, const uint8_t *bhs, const struct pdu_text_request *req)

@@ -85,8 +85,8 @@ def special_rows(report):
 
 def markdown(report):
     where = report["where"]
-    lines = [f"Commit {where['commit']}, kernel {where['kernel']}, {where['cpu']}, {where['cores']} cores; files on {where['data_fs']} "
-             f"({where['data']}); {where['date']}. Medians of {report['rounds']} interleaved rounds of {report['seconds']} s.", ""]
+    lines = [f"Commit {where['commit']}, kernel {where['kernel']}, {where['cpu']}, {where['cores']} cores; files on {where['data_fs']}; "
+             f"{where['date']}. Medians of {report['rounds']} interleaved rounds of {report['seconds']} s.", ""]
     if report["rows"]:
         lines += verdicts(report) + [""] + plain_rows(report) + [""]
     elif report["special"]:
