@@ -290,7 +290,7 @@ static void whole_extents_are_kept_as_they_came(void **state)
     unsigned kept = 0;
     for (int i = 0; i < 400; i++) {
         seed = seed * UINT64_C(6364136223846793005) + 1;
-        uint32_t len = EXTENT_LEN << (seed >> 40) % 5;
+        uint32_t len = (uint32_t)EXTENT_LEN << (seed >> 40) % 5;
         uint64_t at = (seed >> 20) % (SIZE / EXTENT_LEN) * EXTENT_LEN;
         if (len > SIZE - at)
             len = EXTENT_LEN;
