@@ -22,6 +22,7 @@
     X(range_off_by_one, "the medium's last block cannot be addressed")                                       \
     X(read_restarts, "the second span of a read comes from the beginning")                                   \
     X(loan_changes, "a write changes memory that is lent to a read on its way out")                          \
+    X(kept_order, "all extents of a write that is kept as it came show its first one")                       \
     X(instant_error_is_good, "a write that fails at once is answered GOOD")                                  \
     X(memory_extent, "a transfer across an extent of memory uses the first part twice")                      \
     X(resize_unannounced, "a resize does not reach the reactors' views")                                     \

@@ -433,7 +433,7 @@ static bool keep(struct memory *m, struct store_req *req)
     for (uint32_t i = 0; i < count; i++) {
         struct extent *e = extent_of(m, first + i, false);
         lock_write(&e->lock);
-        extent_set(m, e, buffer, buffer->memory + i * EXTENT_LEN);
+        extent_set(m, e, buffer, buffer->memory + (MUTANT(kept_order) ? 0 : i) * EXTENT_LEN);
         unlock_write(&e->lock);
     }
     return true;

@@ -264,14 +264,22 @@ static enum client_verb draw_verb(struct world *w)
                        : CLIENT_FLUSH;
 }
 
-/* Now and then at the end of the LUN, which may just have moved. */
+/* Now and then whole extents of the memory store, which it keeps as they come; or at the end of the LUN,
+ * which may just have moved. */
 static void issue_random(struct slot *slot)
 {
+    enum { EXTENT = 65536 / WORLD_BLOCK };
     struct world *w = slot->client->world;
     struct world_lun *lun = &w->luns[world_pick(w, w->swarm.luns)];
     uint32_t blocks = 1 + (uint32_t)world_pick(w, w->swarm.unit_blocks);
     uint64_t lba = world_pick(w, w->swarm.window_blocks - blocks + 1);
     enum client_verb verb = draw_verb(w);
+    if (w->swarm.unit_blocks >= EXTENT && world_chance(w, 40)) {
+        uint32_t most = w->swarm.unit_blocks / EXTENT,
+                 many = 1 + (uint32_t)world_pick(w, most < 4 ? most : 4);
+        blocks = many * EXTENT;
+        lba = world_pick(w, (w->swarm.window_blocks - blocks) / EXTENT + 1) * EXTENT;
+    }
     if (world_chance(w, 5))
         lba = model_blocks(lun->model) - blocks;
     slot_issue(slot, verb, lun, lba, blocks);
