@@ -1,8 +1,8 @@
 /* Large buffers from huge pages, for env_host.
  *
- * Buffers of one size are cut from regions of 2 MiB. From the fifth region on the kernel is asked for a huge
- * page: what moves little keeps small ones. A region whose buffers have all come back gives its memory to the
- * kernel and serves any size. All threads may call. */
+ * Buffers of one size are cut from regions of 2 MiB. From the seventeenth region on the kernel is asked for a
+ * huge page: what moves little keeps small ones. A region whose buffers have all come back gives its memory
+ * to the kernel and serves any size. All threads may call. */
 #ifndef LUNETTE_BASE_PAGES_H
 #define LUNETTE_BASE_PAGES_H
 

@@ -31,7 +31,7 @@
 
 enum {
     REGIONS_AT_ONCE = 16, /* mapped together */
-    REGIONS_SMALL = 4,    /* in use with small pages */
+    REGIONS_SMALL = 16,   /* in use with small pages: thousands of logins touch a little of many */
     CLASSES = 5           /* 64 KiB .. 1 MiB */
 };
 _Static_assert(PAGES_MIN << (CLASSES - 1) == PAGES_MAX, "the classes cover the range");

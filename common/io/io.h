@@ -46,18 +46,18 @@ struct io_op {
     void (*done)(struct io_op *op); /* set by the owner before submitting */
     int64_t result;                 /* valid in done */
     enum io_op_type type;
-    bool busy; /* submitted and not yet completed */
+    bool busy;   /* submitted and not yet completed */
+    bool memory; /* PREAD, PWRITE, the owner's: the file lies in memory (io_file_info), so no thread has to
+                    wait for it */
     /* arguments and outcomes, by type */
     io_handle handle;
     struct chunk *chunk; /* RECV_ANY: in done with result > 0, one reference, owned by the op's owner */
     struct pool *pool;   /* RECV_ANY: where the chunk comes from */
-    uint32_t chunk_len;  /* RECV_ANY: size of chunk to use */
     struct io_vec *vec;  /* RECV_INTO, SEND, PREAD, PWRITE: array owned by the owner, unchanged until done */
+    uint32_t chunk_len;  /* RECV_ANY: size of chunk to use */
     uint32_t vec_count;
-    uint64_t offset; /* PREAD .. ZERO: bytes */
-    uint64_t len;    /* DISCARD, ZERO: bytes */
-    bool memory; /* PREAD, PWRITE, the owner's: the file lies in memory (io_file_info): no thread has to wait
-                    for it */
+    uint64_t offset;     /* PREAD .. ZERO: bytes */
+    uint64_t len;        /* DISCARD, ZERO: bytes */
     struct io_addr addr; /* CONNECT: to; ACCEPT: the peer, in done */
     /* backend's own */
     struct io *io;

@@ -76,16 +76,16 @@ struct framer {
     struct chunk *long_header;         /* instead, when there are additional segments: few PDUs have any */
     uint32_t header_have, header_need; /* bytes */
     struct framer_pdu pdu;
-    bool pdu_told;      /* FRAMER_PDU was said: the PDU ends with the next framer_next */
-    uint8_t *dest;      /* where the data segment goes; NULL when skipping or not yet decided */
-    struct slice own;   /* the data segment's bytes in a chunk: the arrival chunk, or one taken for it */
-    uint32_t data_have; /* bytes of data + pad + digest that have arrived */
-    uint8_t trailer[8]; /* padding and digest */
+    bool pdu_told; /* FRAMER_PDU was said: the PDU ends with the next framer_next */
     bool skipping;
+    uint8_t after_large; /* so many headers are asked for alone: see framer_room */
+    uint8_t *dest;       /* where the data segment goes; NULL when skipping or not yet decided */
+    struct slice own;    /* the data segment's bytes in a chunk: the arrival chunk, or one taken for it */
+    uint32_t data_have;  /* bytes of data + pad + digest that have arrived */
+    uint8_t trailer[8];  /* padding and digest */
     uint32_t crc;        /* of what has been skipped so far */
     struct chunk *spare; /* lent as the last place; what lands there becomes input */
     uint32_t spare_len;  /* bytes of it that are lent */
-    uint8_t after_large; /* so many headers are asked for alone: see framer_room */
 };
 
 /* Digests start off, as login does. max_data <= POOL_CLASS_MAX. */

@@ -29,13 +29,13 @@ struct host_conn {
     io_handle sock;
     uint64_t number; /* what taps call it */
     struct io_addr peer;
-    uint16_t group; /* of the portal that it came in through */
     struct io_op recv, send;
     struct io_vec in[FRAMER_PLACES_MAX];
     struct host_output *out;       /* while a send is in flight */
     uint64_t shown;                /* bytes of the output to come that the tap has seen already */
     struct io_post post;           /* on its way to another reactor */
     struct directory_place *place; /* one reference, or NULL */
+    uint16_t group;                /* of the portal that it came in through */
     bool login_counted;            /* in the directory's count of its address */
     bool closing;                  /* the engine wants it closed; operations may still be in flight */
     int attach_err;                /* it could not be attached after a move */
