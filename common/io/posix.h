@@ -174,8 +174,9 @@ struct posix_ops {
 };
 
 /* Not an error and not a byte count: the operation has to wait. */
-#define POSIX_STREAM_LEN (384u * 1024u) /* bytes received in one turn: then it is time to answer */
-#define WOULD_BLOCK      INT64_MIN
+#define WOULD_BLOCK INT64_MIN
+/* Bytes received in one turn: then it is time to answer. */
+#define POSIX_STREAM_LEN (384u * 1024u)
 
 struct posix_io {
     struct io io;

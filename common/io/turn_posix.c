@@ -28,7 +28,9 @@ static bool posix_try_hot(struct posix_io *self)
     if (!op || self->blind > BLIND_MAX || self->ops->pending(self))
         return false;
     list_remove(&op->node);
-    return posix_attempt(self, op);
+    bool done = posix_attempt(self, op);
+    self->blind += done; /* one that always has something must not hide the others */
+    return done;
 }
 
 /* Looks, without sleeping, until something is there or limit_ns is reached. */

@@ -86,7 +86,7 @@ struct tgt_conn_info {
 int tgt_conn_new(struct tgt_reactor *r, const struct tgt_conn_info *info, struct tgt_conn **out);
 void *tgt_conn_host(const struct tgt_conn *conn);
 
-#define TGT_CHUNK_LEN 65536u
+#define TGT_CHUNK_LEN 65536u /* bytes: the usual receive */
 enum tgt_room { TGT_ROOM_ANY, TGT_ROOM_PLACES, TGT_ROOM_NOT_NOW };
 /* Where the next bytes go; *count places when TGT_ROOM_PLACES (at most FRAMER_PLACES_MAX). After NOT_NOW the
  * conn appears in tgt_next_to_read when it wants input again. One receive may be outstanding. */

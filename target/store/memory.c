@@ -9,6 +9,7 @@
  * Reads can be lent: as long as they are, a write gives the extent other memory. Large writes are not copied,
  * where they come in memory that can be kept: it becomes the extents' own, and the writer gets what they had.
  */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -458,10 +459,13 @@ static void give_back_late(struct memory *m, const uint8_t *data)
     lock_write(&m->lock);
     list_for_each(it, &m->lent)
     {
-        buffer = list_entry(it, struct buffer, node);
-        if (data >= buffer->memory && data < buffer->memory + buffer->count * EXTENT_LEN)
+        struct buffer *one = list_entry(it, struct buffer, node);
+        if (data >= one->memory && data < one->memory + one->count * EXTENT_LEN) {
+            buffer = one;
             break;
+        }
     }
+    assert(buffer && "nothing of that was lent");
     bool over = --buffer->loans[piece_of(buffer, data)] == 0;
     if (over && --buffer->lent_count == 0)
         list_remove(&buffer->node);

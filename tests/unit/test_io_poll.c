@@ -3,6 +3,7 @@
  * what a backend tells the kernel about a socket ends with the socket. Method: the same traffic, timers,
  * posts and wakes at each setting; `sleeps` of the counters says whether the kernel was asked to wait. */
 #include <pthread.h>
+#include <sys/socket.h>
 
 #include "test_io_common.h"
 
@@ -69,6 +70,60 @@ static void a_busy_socket_does_not_hide_another(void **state)
     }
     rig_disconnect(rig, &calm);
     rig_disconnect(rig, &busy);
+}
+
+/* Sends itself the next byte as soon as one has come: there is always one, and nothing is ever answered. */
+struct talker {
+    struct rig *rig;
+    struct rig_pair pair;
+    struct io_op op;
+    struct io_vec place;
+    uint8_t bytes[64];
+    unsigned received;
+};
+
+static void talker_next(struct talker *talker)
+{
+    assert_int_equal(send((int)talker->pair.near_end, "x", 1, 0), 1);
+    talker->place = (struct io_vec){talker->bytes, sizeof talker->bytes};
+    io_recv_into(talker->rig->io, &talker->op, talker->pair.far_end, &talker->place, 1);
+}
+
+static void talker_done(struct io_op *op)
+{
+    struct talker *talker = container_of(op, struct talker, op);
+    if (op->result <= 0)
+        return;
+    talker->received++;
+    talker_next(talker);
+}
+
+static void who_never_stops_talking_does_not_hide_another(void **state)
+{
+    RIG(state);
+    for (size_t i = 0; i < POLLS; i++) {
+        /* New sockets: nothing is known about them yet. */
+        struct rig_pair calm = rig_connect(rig, "127.0.0.1:0");
+        struct talker talker = {.rig = rig, .pair = rig_connect(rig, "127.0.0.1:0"), .op.done = talker_done};
+        struct wait_op recv = wait_op_new();
+        io_set_poll(rig->io, all_polls[i]);
+        io_recv_any(rig->io, &recv.op, calm.far_end, rig->pool, RIG_CHUNK_LEN);
+        for (int turns = 0; turns < 10; turns++)
+            io_run(rig->io, io_now(rig->io));
+        talker_next(&talker);
+        for (int turns = 0; turns < 50; turns++)
+            io_run(rig->io, UINT64_MAX);
+        assert_int_equal(send((int)calm.near_end, "c", 1, 0), 1);
+        for (int turns = 0; turns < 50; turns++)
+            io_run(rig->io, UINT64_MAX);
+        assert_int_equal(recv.finished, 1);
+        chunk_unref(recv.op.chunk);
+        assert_true(talker.received > 50);
+        io_cancel(rig->io, &talker.op);
+        RUN_UNTIL(rig->io, !talker.op.busy);
+        rig_disconnect(rig, &talker.pair);
+        rig_disconnect(rig, &calm);
+    }
 }
 
 /* Its memory goes, its socket stays: nothing may look at it again. */
@@ -360,6 +415,7 @@ int main(void)
         RIG_TEST(timers_fire_at_every_setting_and_never_early),
         RIG_TEST(sockets_work_at_every_setting),
         RIG_TEST(a_busy_socket_does_not_hide_another),
+        RIG_TEST_REAL(who_never_stops_talking_does_not_hide_another),
         RIG_TEST(a_receive_that_was_cancelled_is_forgotten),
         RIG_TEST_REAL(a_stream_is_received_in_few_turns),
         RIG_TEST_REAL(a_reactor_that_always_polls_never_sleeps),
