@@ -172,6 +172,11 @@ bool pool_crowded(const struct pool *pool)
     return pool->bytes_in_use - pool->bytes_shared > pool->limit / 4;
 }
 
+bool pool_roomy(const struct pool *pool)
+{
+    return pool->bytes_in_use - pool->bytes_shared < pool->limit / 16;
+}
+
 uint64_t pool_limit(const struct pool *pool)
 {
     return pool->limit;

@@ -55,6 +55,8 @@ struct chunk *pool_get_share(struct pool *pool, uint32_t len);
 /* Bytes in use that pool_get gave out exceed a quarter of the limit: whoever wants to keep what has arrived
  * has to refuse it instead, or nothing could arrive any more. */
 bool pool_crowded(const struct pool *pool);
+/* They are less than a sixteenth of it: receives may be generous. */
+bool pool_roomy(const struct pool *pool);
 uint64_t pool_limit(const struct pool *pool);
 uint64_t pool_bytes_in_use(const struct pool *pool);
 uint64_t pool_chunks_in_use(const struct pool *pool);

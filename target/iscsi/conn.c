@@ -323,7 +323,7 @@ enum tgt_room tgt_conn_room(struct tgt_conn *conn, struct io_vec *places, uint32
 
 uint32_t tgt_recv_chunk_len(const struct tgt_conn *conn)
 {
-    return conn->streams ? TGT_STREAM_LEN : TGT_CHUNK_LEN;
+    return conn->streams && pool_roomy(conn->r->pool) ? TGT_STREAM_LEN : TGT_CHUNK_LEN;
 }
 
 static void heard(struct tgt_conn *conn)

@@ -31,6 +31,7 @@
 #define TGT_KEPT_MAX            (8u * 1024 * 1024) /* bytes of Data-In of a session kept for retransmission */
 #define TGT_KEPT_STATUS_MAX     2048u /* unacknowledged responses of a connection: then it has failed */
 #define TGT_KEPT_STATUS_ASK     256u  /* of these, when they are asked after */
+#define TGT_KEEPERS_ASKED       16u   /* sessions that are asked to acknowledge, each time memory is short */
 #define TGT_RECOVERIES_MAX      8u    /* recovery R2Ts of one command */
 #define TGT_DATA_OUT_NS         10000000000u /* how long data that was asked for may take, level 1 and above */
 #define TGT_LOGIN_TEXT_FIRST    1024u        /* bytes of memory for a login's text to begin with */
@@ -411,6 +412,7 @@ struct tgt_session {
     struct list_node lost; /* struct tgt_lost */
     enum session_rfc_state rfc;
     uint64_t kept_bytes;                          /* Data-In kept or promised */
+    struct list_node keep_node;                   /* reactor->keepers while there are any */
     bool keep_waits;                              /* some task's Data-In waits for acknowledgements */
     uint32_t exp_cmd_sn, max_cmd_sn;              /* as advertised */
     uint32_t window;                              /* commands */
@@ -487,6 +489,8 @@ void keep_burst_over(struct tgt_task *task);
 void keep_data_acknowledged(struct tgt_task *task, uint32_t next_sn);
 void keep_drop(struct tgt_task *task); /* nothing of it will be asked for again; it may be gone afterwards */
 void keep_run(struct tgt_session *s);  /* goes on where there was no room */
+/* Memory is short: asks some of those who have not acknowledged what is kept for them, others the next time. */
+void keep_hurry(struct tgt_reactor *r);
 /* A task whose status has been sent and is not acknowledged. */
 struct tgt_task *keep_find(const struct tgt_session *s, uint32_t itt);
 void keep_resend_status(struct tgt_conn *conn, struct kept *kept);

@@ -1,7 +1,9 @@
 /* What is kept for retransmission at recovery level 1 and above: every response until ExpStatSN passes it,
  * every Data-In until a DataACK or its command's status is acknowledged. R2Ts need nothing: they are made
- * anew from the task. Memory is bounded: Data-In of a session pauses between bursts beyond TGT_KEPT_MAX, and
- * a connection that acknowledges no status at all has failed. */
+ * anew from the task. Memory is bounded: Data-In of a session pauses between bursts beyond TGT_KEPT_MAX or an
+ * eighth of the pool, and a connection that acknowledges no status at all has failed. An initiator with
+ * nothing to send acknowledges nothing, and it may be waiting for the very memory that is kept for it: where
+ * that is short it is asked (keep_hurry). */
 #include <assert.h>
 
 #include "target/iscsi/conn_internal.h"
@@ -156,6 +158,35 @@ void keep_answer_again(struct tgt_task *task, bool new_stat_sn)
 
 /* ---- Data-In ---- */
 
+static uint64_t kept_max(const struct tgt_session *s)
+{
+    uint64_t share = pool_limit(s->r->pool) / 8;
+    return share < TGT_KEPT_MAX ? share : TGT_KEPT_MAX;
+}
+
+/* Only a status can be acknowledged by the answer to a ping. */
+static void hurry(struct tgt_session *s)
+{
+    list_for_each(it, &s->conns)
+    {
+        struct tgt_conn *conn = list_entry(it, struct tgt_conn, session_node);
+        if (!list_empty(&conn->kept))
+            nop_solicit(conn);
+    }
+}
+
+void keep_hurry(struct tgt_reactor *r)
+{
+    /* In turn, so that each is asked soon and none of many costs much. */
+    for (uint32_t i = 0; i < TGT_KEEPERS_ASKED; i++) {
+        struct list_node *node = list_pop_front(&r->keepers);
+        if (!node)
+            return;
+        list_push_back(&r->keepers, node);
+        hurry(list_entry(node, struct tgt_session, keep_node));
+    }
+}
+
 bool keep_room(struct tgt_task *task)
 {
     struct tgt_session *s = task->session;
@@ -164,15 +195,16 @@ bool keep_room(struct tgt_task *task)
         return true;
     uint64_t left = task->edtl_in - task->sent_in;
     uint32_t need = left < burst ? (uint32_t)left : burst;
-    if (s->kept_bytes && s->kept_bytes + need > TGT_KEPT_MAX) {
-        if (!s->keep_waits)
-            list_for_each(it, &s->conns) nop_solicit(list_entry(it, struct tgt_conn, session_node));
+    if (s->kept_bytes && s->kept_bytes + need > kept_max(s)) {
+        hurry(s);
         s->keep_waits = true;
         return false;
     }
     task->kept_reserve = need;
     task->kept_len += need;
     s->kept_bytes += need;
+    if (!list_linked(&s->keep_node))
+        list_push_back(&s->r->keepers, &s->keep_node);
     return true;
 }
 
@@ -181,6 +213,8 @@ static void give_back(struct tgt_task *task, uint32_t len)
     assert(len <= task->kept_len && len <= task->session->kept_bytes);
     task->kept_len -= len;
     task->session->kept_bytes -= len;
+    if (task->session->kept_bytes == 0)
+        list_remove(&task->session->keep_node);
 }
 
 void keep_burst_over(struct tgt_task *task)

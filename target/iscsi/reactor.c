@@ -20,6 +20,7 @@ int tgt_reactor_init(struct tgt_reactor *r, const struct env *env, struct pool *
     list_init(&r->free_kept);
     list_init(&r->to_run);
     list_init(&r->starved);
+    list_init(&r->keepers);
     list_init(&r->dead);
     r->deadline_ns = UINT64_MAX;
     return 0;
@@ -190,6 +191,8 @@ void tgt_run(struct tgt_reactor *r)
         help_conns(r);
     async_scsi_run(r);
     pump(r); /* what sessions and connections have just set going, when it ended at once */
+    if (!list_empty(&r->starved) || !list_empty(&r->scsi.waiting))
+        keep_hurry(r);
 }
 
 uint64_t tgt_deadline(const struct tgt_reactor *r)

@@ -73,6 +73,7 @@ int session_new(struct tgt_conn *conn, struct tgt_session **out)
     s->exp_cmd_sn = login->first.cmd_sn; /* R7143-11.12.8-01 */
     s->max_cmd_sn = s->exp_cmd_sn;       /* at least: session_numbers makes more of it */
     list_init(&s->run_node);
+    list_init(&s->keep_node);
     s->retired = s->few;
     s->retired_count = TGT_RETIRED_FEW;
     list_init(&s->conns);

@@ -65,6 +65,7 @@ struct tgt_reactor {
     struct list_node to_run;  /* sessions that something has happened to, or that wait for something */
     bool troubled;            /* some connection is doomed or stalled */
     struct list_node starved; /* tasks that wait for memory before their next R2T */
+    struct list_node keepers; /* sessions that hold Data-In until it is acknowledged */
     struct list_node dead;    /* sessions whose end has to be told */
 };
 int tgt_reactor_init(struct tgt_reactor *r, const struct env *env, struct pool *pool, uint32_t index,
@@ -92,7 +93,7 @@ enum tgt_room { TGT_ROOM_ANY, TGT_ROOM_PLACES, TGT_ROOM_NOT_NOW };
  * conn appears in tgt_next_to_read when it wants input again. One receive may be outstanding. */
 enum tgt_room tgt_conn_room(struct tgt_conn *conn, struct io_vec *places, uint32_t *count);
 /* Bytes: how large the chunk of the next receive should be; at least TGT_CHUNK_LEN, more while the connection
- * brings more at once than that. */
+ * brings more at once than that and there is memory to be generous with. */
 uint32_t tgt_recv_chunk_len(const struct tgt_conn *conn);
 void tgt_conn_received(struct tgt_conn *conn, uint32_t len); /* into the places */
 void tgt_conn_received_chunk(struct tgt_conn *conn, struct chunk *chunk,

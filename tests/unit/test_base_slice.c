@@ -197,9 +197,11 @@ static void the_share_leaves_room_for_what_arrives(void **state)
             assert_non_null(held[i] = pool_get_share(pool, 4096));
         assert_null(pool_get_share(pool, 512));
         assert_false(pool_crowded(pool)); /* the share does not count */
+        assert_true(pool_roomy(pool));
         struct chunk *arriving[5];
         for (int i = 0; i < 5; i++) {
             assert_false(pool_crowded(pool));
+            assert_int_equal(pool_roomy(pool), i == 0);
             assert_non_null(arriving[i] = pool_get(pool, 4096));
         }
         assert_true(pool_crowded(pool));

@@ -394,6 +394,84 @@ static void a_first_burst_is_busy_when_memory_is_short(void **state)
     assert_memory_equal(w.rams[0].data + 100 * BLOCK, want, 4096);
 }
 
+static void hold_shares(struct chunk **held, uint32_t *count, uint32_t max)
+{
+    for (uint32_t len = POOL_CLASS_MAX; len >= POOL_CLASS_MIN;) {
+        assert_true(*count < max);
+        if ((held[*count] = pool_get_share(w.pool, len)) != NULL)
+            ++*count;
+        else
+            len /= 2;
+    }
+}
+
+static void read_whole(struct client *who)
+{
+    struct reply *r;
+    while ((r = client_reply(who)) != NULL && pdu_opcode(r->bhs) == PDU_OP_data_in)
+        ;
+    assert_true(r && pdu_opcode(r->bhs) == PDU_OP_scsi_response);
+    struct pdu_scsi_response rsp;
+    pdu_scsi_response_decode(r->bhs, &rsp);
+    assert_int_equal(rsp.status, 0);
+    who->exp_stat_sn = rsp.stat_sn + 1;
+}
+
+/* Who waits for memory gets what another session's initiator had not acknowledged: that one is asked, for it
+ * may have nothing to say of itself. */
+static void what_is_kept_is_asked_for_when_memory_is_short(void **state)
+{
+    teardown(state);
+    begin(8u << 20);
+    login(1, "MaxRecvDataSegmentLength=262144");
+    client_init(&d, &w);
+    d.isid[5] ^= 1;
+    client_login_level(&d, 0, "MaxRecvDataSegmentLength=262144");
+    client_settle(&d, 0);
+    struct pdu_scsi_command p = command(&c, true, false, 65536);
+    p.exp_stat_sn = c.exp_stat_sn;
+    cdb_rw(p.cdb, false, 0, 128);
+    command_send(&c, &p, NULL, 0);
+    read_whole(&c);
+    struct chunk *held[64];
+    uint32_t count = 0;
+    hold_shares(held, &count, 64);
+    assert_true(client_quiet(&c)); /* nobody needs it yet */
+    read_send(&d, 0, 8);
+    assert_true(client_quiet(&d));
+    client_expect(&c, PDU_OP_nop_in);
+    assert_true(client_quiet(&c)); /* once is enough */
+    acknowledge_status(&c);
+    read_collect(&d, buf, 4096);
+    assert_memory_equal(buf, want, 4096);
+    read_send(&d, 0, 8);
+    read_collect(&d, buf, 4096); /* and it is left in peace */
+    assert_true(client_quiet(&c));
+    while (count)
+        chunk_unref(held[--count]);
+}
+
+/* What one session may keep is a share of the pool. */
+static void less_is_kept_of_a_small_pool(void **state)
+{
+    teardown(state);
+    begin(8u << 20);
+    login(1, "MaxRecvDataSegmentLength=262144\nMaxBurstLength=262144");
+    uint32_t first = c.exp_stat_sn;
+    for (int i = 0; i < 5; i++) {
+        struct pdu_scsi_command p = command(&c, true, false, 256 * 1024);
+        p.exp_stat_sn = first;
+        cdb_rw(p.cdb, false, 0, 512);
+        command_send(&c, &p, NULL, 0);
+        if (i < 4)
+            read_whole(&c);
+    }
+    client_expect(&c, PDU_OP_nop_in);
+    assert_true(client_quiet(&c));
+    acknowledge_status(&c);
+    expect_data_in(&c);
+}
+
 /* Immediate data that ends within a block waits for two spans: one around what is whole, one for the rest. */
 static void a_first_burst_waits_for_spans(void **state)
 {
@@ -576,6 +654,8 @@ int main(void)
         T(a_command_that_cannot_wait_counts_as_lost),
         T(a_first_burst_is_busy_when_memory_is_short),
         T(a_first_burst_waits_for_spans),
+        T(what_is_kept_is_asked_for_when_memory_is_short),
+        T(less_is_kept_of_a_small_pool),
         T(few_tags_are_remembered_without_memory),
         T(a_sessions_share_is_exact),
         T(tasks_that_wait_are_found_and_aborted),
