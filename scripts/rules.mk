@@ -77,6 +77,8 @@ $(UNIT_BIN): $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(UNIT_HELPERS) $(LIBS)
 $(B)/tests/unit/test_sim_model: $(B)/obj/tests/sim/model.o
 # So are the load generator's.
 $(B)/tests/unit/test_bench: $(call objects,bench/histogram.c bench/pattern.c)
+# And how many chunks `copy` and `verify` have under way.
+$(B)/tests/unit/test_initiator_window: $(call objects,initiator/cli/window.c)
 
 # Only a full run records proofs: a single test must not empty the file of all the others.
 .PHONY: unit unit-build

@@ -1,7 +1,7 @@
-/* `copy`: source to destination, several chunks at once. Each slot goes round: take a chunk, read it, write
- * it (or zero it when there is nothing but zeros in it). Chunks never overlap, so their order does not
- * matter. What does not fill a block of the destination at its end is merged into that block when all else is
- * done, and last the destination's cache is flushed.
+/* `copy`: source to destination, as many chunks at once as make it faster. Each slot goes round: take a
+ * chunk, read it, write it (or zero it when there is nothing but zeros in it). Chunks never overlap, so their
+ * order does not matter. What does not fill a block of the destination at its end is merged into that block
+ * when all else is done, and last the destination's cache is flushed.
  *
  * A write that was answered is on stable media only after the flush. When a new session with the destination
  * was needed in between, the target may have been away, and what its cache held may be gone. Then the copy
@@ -15,6 +15,7 @@
 #include "common/base/units.h"
 #include "initiator/cli/place.h"
 #include "initiator/cli/progress.h"
+#include "initiator/cli/window.h"
 
 #define CHUNK_LEN     262144u /* bytes of one command */
 #define CHUNK_LEN_MIN 65536u
@@ -47,7 +48,8 @@ struct copy {
     uint64_t next;                 /* where the next chunk begins */
     uint64_t data_start, data_end; /* the extent of data that `next` is in or before */
     uint64_t done, skipped;        /* bytes; skipped: were zeros and needed no data */
-    uint32_t busy;
+    uint32_t busy;                 /* slots */
+    struct window window;
     bool stop; /* no new chunks: failure or interrupt */
     struct slot *slots;
     uint8_t *buffers;       /* owned */
@@ -56,7 +58,7 @@ struct copy {
     uint64_t rewritten;     /* chunks of this check pass */
 };
 
-static void slot_go(struct slot *slot);
+static void slots_go(struct copy *copy, struct slot *slot);
 
 static bool is_zero(const uint8_t *buf, uint64_t len)
 {
@@ -106,11 +108,6 @@ static bool next_chunk(struct copy *copy, struct slot *slot, bool *is_hole)
     return true;
 }
 
-static void chunk_done(struct copy *copy, const struct slot *slot)
-{
-    copy->done += slot->len;
-}
-
 /* ---- slots ---- */
 
 /* The chunk is in slot->buf: on to the destination with it. False: nothing needs to be done. */
@@ -157,10 +154,11 @@ static void slot_done(struct place_op *op)
     }
     if (slot_next_step(slot))
         return;
-    chunk_done(copy, slot);
+    copy->done += slot->len;
     slot->state = SLOT_IDLE;
     copy->busy--;
-    slot_go(slot);
+    bool wider = window_ended(&copy->window, slot->len, io_now(copy->cli->io));
+    slots_go(copy, wider ? NULL : slot);
 }
 
 /* Gives an idle slot work until something is on its way. */
@@ -177,11 +175,21 @@ static void slot_go(struct slot *slot)
             if (place_zero(&copy->destination, &slot->op, slot->offset, slot->len))
                 slot->state = SLOT_WRITING;
             else
-                chunk_done(copy, slot);
+                copy->done += slot->len;
         }
     }
-    if (slot->state != SLOT_IDLE)
-        copy->busy++;
+    copy->busy += slot->state != SLOT_IDLE;
+}
+
+/* As many as the window has room for: `slot`, whose memory has just been used, or (NULL) any. */
+static void slots_go(struct copy *copy, struct slot *slot)
+{
+    if (slot && copy->busy < copy->window.open)
+        slot_go(slot);
+    for (uint32_t i = 0; !slot && i < copy->cli->depth && copy->busy < copy->window.open; i++) {
+        if (copy->slots[i].state == SLOT_IDLE)
+            slot_go(&copy->slots[i]);
+    }
 }
 
 static int slots_new(struct copy *copy)
@@ -255,8 +263,8 @@ static bool run_slots(struct copy *copy)
     uint64_t give_up_ns = UINT64_MAX;
     progress_start(&progress, copy->size, io_now(io));
     interrupt_ask(true);
-    for (uint32_t i = 0; i < copy->cli->depth; i++)
-        slot_go(&copy->slots[i]);
+    window_start(&copy->window, copy->cli->depth, io_now(io));
+    slots_go(copy, NULL);
     while (copy->busy && io_now(io) < give_up_ns) {
         io_run(io, io_now(io) + TICK_NS);
         progress_show(&progress, copy->done, io_now(io));

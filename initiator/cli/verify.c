@@ -1,4 +1,5 @@
-/* `verify`: compares two places, several chunks at once, and names the first byte that differs. */
+/* `verify`: compares two places, as many chunks at once as make it faster, and names the first byte that
+ * differs. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +7,7 @@
 #include "common/base/units.h"
 #include "initiator/cli/place.h"
 #include "initiator/cli/progress.h"
+#include "initiator/cli/window.h"
 
 #define CHUNK_LEN   262144u
 #define BUFFERS_MAX (64u << 20)
@@ -26,14 +28,15 @@ struct verify {
     struct cli *cli;
     struct place side[2];
     uint64_t size, next, done;
-    uint64_t difference; /* offset; UINT64_MAX: none */
-    uint32_t chunk_len, busy;
+    uint64_t difference;      /* offset; UINT64_MAX: none */
+    uint32_t chunk_len, busy; /* busy: pairs */
+    struct window window;
     bool stop;
     struct pair *pairs;
     uint8_t *buffers;
 };
 
-static void pair_go(struct pair *pair);
+static void pairs_go(struct verify *verify, struct pair *pair);
 
 static void pair_compare(struct verify *verify, const struct pair *pair)
 {
@@ -60,7 +63,8 @@ static void pair_read(struct place_op *op)
     if (!pair->op[0].failed && !pair->op[1].failed)
         pair_compare(verify, pair);
     verify->busy--;
-    pair_go(pair);
+    bool wider = window_ended(&verify->window, pair->len, io_now(verify->cli->io));
+    pairs_go(verify, wider ? NULL : pair);
 }
 
 /* A LUN is read in whole blocks; what lies behind the end of the comparison is ignored. */
@@ -84,6 +88,17 @@ static void pair_go(struct pair *pair)
     for (int i = 0; i < 2; i++)
         place_read(&verify->side[i], &pair->op[i], pair->buf[i], pair->offset,
                    whole_blocks(&verify->side[i], pair->len));
+}
+
+/* As many as the window has room for: `pair`, whose memory has just been used, or (NULL) any. */
+static void pairs_go(struct verify *verify, struct pair *pair)
+{
+    if (pair && verify->busy < verify->window.open)
+        pair_go(pair);
+    for (uint32_t i = 0; !pair && i < verify->cli->depth && verify->busy < verify->window.open; i++) {
+        if (verify->pairs[i].reading == 0)
+            pair_go(&verify->pairs[i]);
+    }
 }
 
 static int pairs_new(struct verify *verify)
@@ -118,8 +133,8 @@ static void run_pairs(struct verify *verify)
     struct progress progress;
     struct io *io = verify->cli->io;
     progress_start(&progress, verify->size, io_now(io));
-    for (uint32_t i = 0; i < verify->cli->depth; i++)
-        pair_go(&verify->pairs[i]);
+    window_start(&verify->window, verify->cli->depth, io_now(io));
+    pairs_go(verify, NULL);
     while (verify->busy) {
         io_run(io, io_now(io) + TICK_NS);
         progress_show(&progress, verify->done, io_now(io));

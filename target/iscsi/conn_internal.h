@@ -489,7 +489,8 @@ void keep_burst_over(struct tgt_task *task);
 void keep_data_acknowledged(struct tgt_task *task, uint32_t next_sn);
 void keep_drop(struct tgt_task *task); /* nothing of it will be asked for again; it may be gone afterwards */
 void keep_run(struct tgt_session *s);  /* goes on where there was no room */
-/* Memory is short: asks some of those who have not acknowledged what is kept for them, others the next time. */
+/* Memory is short: asks some of those who have not acknowledged what is kept for them, others the next time.
+ */
 void keep_hurry(struct tgt_reactor *r);
 /* A task whose status has been sent and is not acknowledged. */
 struct tgt_task *keep_find(const struct tgt_session *s, uint32_t itt);
