@@ -65,6 +65,12 @@ uint32_t digest_update(uint32_t crc, const void *data, size_t len)
                                     : digest_update_portable(crc, data, len);
 }
 
+uint32_t digest_update_far(uint32_t crc, const void *data, size_t len)
+{
+    return len >= DIGEST_LANES_LEN && digest_lanes_available() ? digest_update_lanes_far(crc, data, len)
+                                                               : digest_update(crc, data, len);
+}
+
 uint32_t digest_crc32c(const void *data, size_t len)
 {
     return digest_final(digest_update(DIGEST_INIT, data, len));

@@ -11,6 +11,8 @@
 /* Running CRC: start with DIGEST_INIT, feed parts, then digest_final. */
 #define DIGEST_INIT 0xffffffffu
 uint32_t digest_update(uint32_t crc, const void *data, size_t len);
+/* The same for data that is likely in no cache: it is asked for ahead of its use. */
+uint32_t digest_update_far(uint32_t crc, const void *data, size_t len);
 static inline uint32_t digest_final(uint32_t crc)
 {
     return ~crc;
@@ -25,6 +27,7 @@ uint32_t digest_update_sse42(uint32_t crc, const void *data, size_t len);
 #define DIGEST_LANES_LEN 192u /* bytes; one lane alone takes what is shorter */
 bool digest_lanes_available(void);
 uint32_t digest_update_lanes(uint32_t crc, const void *data, size_t len);
+uint32_t digest_update_lanes_far(uint32_t crc, const void *data, size_t len);
 
 /* The four bytes on the wire: least significant first. R7143-13.1-06 */
 static inline void digest_put(uint8_t *wire, uint32_t crc)

@@ -18,6 +18,8 @@
 #define LANE_WORDS_MAX                                                                                       \
     512u /* three lanes fill 12 KiB; with shorter ones memory is read too brokenly to be fetched ahead */
 #define LANES          3u
+#define LINE           64u  /* bytes the processor fetches at once */
+#define AHEAD          512u /* bytes of each lane that are asked for early: enough for what is in no cache */
 #define LANE_WORDS_MIN (DIGEST_LANES_LEN / (8 * LANES)) /* below, joining costs more than it saves */
 
 /* [m] is x^(64 m - 33) modulo the polynomial, reflected; [0] is not used. Computed at first use; threads that
@@ -56,13 +58,43 @@ __attribute__((target("sse4.2,pclmul"))) static uint64_t lanes_carried(uint64_t 
     return (uint64_t)_mm_cvtsi128_si64(product);
 }
 
+/* What is not in the cache takes longer than the processor looks ahead, and its own fetching begins anew with
+ * every lane. Reaching behind the end does no harm. */
+static void lanes_fetch(const uint8_t *p, size_t lane)
+{
+    for (unsigned i = 0; i < LANES; i++)
+        __builtin_prefetch(p + i * lane);
+}
+
+__attribute__((target("sse4.2"), always_inline)) static inline uint64_t lane_line(uint64_t crc,
+                                                                                  const uint8_t *p)
+{
+    crc = _mm_crc32_u64(crc, lanes_word(p));
+    crc = _mm_crc32_u64(crc, lanes_word(p + 8));
+    crc = _mm_crc32_u64(crc, lanes_word(p + 16));
+    crc = _mm_crc32_u64(crc, lanes_word(p + 24));
+    crc = _mm_crc32_u64(crc, lanes_word(p + 32));
+    crc = _mm_crc32_u64(crc, lanes_word(p + 40));
+    crc = _mm_crc32_u64(crc, lanes_word(p + 48));
+    return _mm_crc32_u64(crc, lanes_word(p + 56));
+}
+
 /* The register after 3 * words words at p; LANE_WORDS_MIN <= words <= LANE_WORDS_MAX. */
-__attribute__((target("sse4.2,pclmul"))) static uint64_t lanes_block(uint64_t crc, const uint8_t *p,
-                                                                     size_t words)
+__attribute__((target("sse4.2,pclmul"), always_inline)) static inline uint64_t
+lanes_block(uint64_t crc, const uint8_t *p, size_t words, bool far)
 {
     uint64_t a = crc, b = 0, c = 0;
-    size_t lane = 8 * words, last = lane - 8;
-    for (size_t at = 0; at < last; at += 8) {
+    size_t lane = 8 * words, last = lane - 8, at = 0;
+    for (size_t ahead = 0; far && ahead < AHEAD && ahead < lane; ahead += LINE)
+        lanes_fetch(p + ahead, lane);
+    for (; at + LINE <= last; at += LINE) {
+        if (far)
+            lanes_fetch(p + at + AHEAD, lane);
+        a = lane_line(a, p + at);
+        b = lane_line(b, p + lane + at);
+        c = lane_line(c, p + 2 * lane + at);
+    }
+    for (; at < last; at += 8) {
         a = _mm_crc32_u64(a, lanes_word(p + at));
         b = _mm_crc32_u64(b, lanes_word(p + lane + at));
         c = _mm_crc32_u64(c, lanes_word(p + 2 * lane + at));
@@ -73,7 +105,8 @@ __attribute__((target("sse4.2,pclmul"))) static uint64_t lanes_block(uint64_t cr
     return _mm_crc32_u64(c, end);
 }
 
-uint32_t digest_update_lanes(uint32_t crc, const void *data, size_t len)
+__attribute__((target("sse4.2,pclmul"), always_inline)) static inline uint32_t
+lanes_update(uint32_t crc, const void *data, size_t len, bool far)
 {
     const uint8_t *p = data;
     size_t words = len / (8 * LANES);
@@ -81,12 +114,24 @@ uint32_t digest_update_lanes(uint32_t crc, const void *data, size_t len)
         lanes_make();
     while (words >= LANE_WORDS_MIN) {
         size_t now = words < LANE_WORDS_MAX ? words : LANE_WORDS_MAX;
-        crc = (uint32_t)lanes_block(crc, p, now);
+        crc = (uint32_t)lanes_block(crc, p, now, far);
         p += 8 * LANES * now;
         len -= 8 * LANES * now;
         words -= now;
     }
     return digest_update_sse42(crc, p, len);
+}
+
+__attribute__((target("sse4.2,pclmul"))) uint32_t digest_update_lanes(uint32_t crc, const void *data,
+                                                                      size_t len)
+{
+    return lanes_update(crc, data, len, false);
+}
+
+__attribute__((target("sse4.2,pclmul"))) uint32_t digest_update_lanes_far(uint32_t crc, const void *data,
+                                                                          size_t len)
+{
+    return lanes_update(crc, data, len, true);
 }
 
 #else
@@ -97,6 +142,11 @@ bool digest_lanes_available(void)
 }
 
 uint32_t digest_update_lanes(uint32_t crc, const void *data, size_t len)
+{
+    return digest_update_portable(crc, data, len);
+}
+
+uint32_t digest_update_lanes_far(uint32_t crc, const void *data, size_t len)
 {
     return digest_update_portable(crc, data, len);
 }

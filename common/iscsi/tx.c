@@ -107,7 +107,7 @@ static void tx_tail(const struct tx *tx, struct tx_pdu *pdu)
     memset(pdu->tail, 0, pad);                 /* R7143-11.1-02 */
     pdu->tail_len = (uint8_t)pad;
     if (tx->data_digest && pdu->data.len) { /* R7143-11.2.3-03 */
-        uint32_t crc = digest_update(DIGEST_INIT, pdu->data.ptr, pdu->data.len);
+        uint32_t crc = digest_update_far(DIGEST_INIT, pdu->data.ptr, pdu->data.len);
         crc = digest_update(crc, pdu->tail, pad); /* R7143-13.1-04 */
         digest_put(pdu->tail + pad, digest_final(crc));
         pdu->tail_len = (uint8_t)(pad + PDU_DIGEST_LEN);

@@ -54,16 +54,19 @@ static void fill(uint8_t *buf, size_t len)
 }
 
 /* The ones this machine can run. */
-#define UPDATES_MAX 4u
+#define UPDATES_MAX 6u
 static size_t implementations(update_fn *out[UPDATES_MAX])
 {
     size_t n = 0;
     out[n++] = digest_update;
+    out[n++] = digest_update_far;
     out[n++] = digest_update_portable;
     if (digest_sse42_available())
         out[n++] = digest_update_sse42;
-    if (digest_lanes_available())
+    if (digest_lanes_available()) {
         out[n++] = digest_update_lanes;
+        out[n++] = digest_update_lanes_far;
+    }
     return n;
 }
 
