@@ -211,7 +211,12 @@ void client_session_over(struct lnt_client *c)
     c->abort_sent_ns = 0;
     c->late_step = 0;
     /* Each new session begins with a unit attention: those of one cut after the other must not add up. */
-    list_for_each(it, &c->waiting) list_entry(it, struct lnt_command, node)->attempts = 0;
+    list_for_each(it, &c->waiting)
+    {
+        struct lnt_command *command = list_entry(it, struct lnt_command, node);
+        command->attempts = 0;
+        command->busy_until_ns = 0;
+    }
     client_wait_or_give_up(c, err);
 }
 

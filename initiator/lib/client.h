@@ -17,7 +17,8 @@
 #define LNT_POOL_LIMIT     (256ull << 20) /* bytes of chunks of one client */
 #define LNT_BACKOFF_MIN_NS 50000000ull
 #define LNT_BACKOFF_MAX_NS 2000000000ull
-#define LNT_BUSY_DELAY_NS  20000000ull /* before a command that met BUSY or TASK SET FULL goes again */
+#define LNT_BUSY_DELAY_NS  20000000ull    /* before a command that met BUSY or TASK SET FULL goes again */
+#define LNT_BUSY_MAX_NS    30000000000ull /* how long it does, unless a command has less time */
 #define LNT_STARVED_NS     5000000ull /* before a receive that found no memory is tried again, at the latest */
 #define LNT_ABORT_WAIT_NS  5000000000ull  /* for the answer to a task management function */
 #define LNT_PROVEN_NS      10000000000ull /* a session that lasted so long was a good one */
@@ -25,7 +26,7 @@
     1000000000ull /* for the target to close the connections of a session that has logged out */
 #define LNT_STEADY_NS         1000000000ull  /* a connection that lasted so long may come back at once */
 #define LNT_ANSWER_NS         15000000000ull /* for the answer to a ping or function that somebody waits for */
-#define LNT_ATTEMPTS_MAX      64u            /* retries after unit attentions and busy, not after cuts */
+#define LNT_ATTEMPTS_MAX      64u            /* retries after unit attentions and aborts, not after cuts */
 #define LNT_FIRST_TRIES_MAX   16u            /* connections cut during the very first login */
 #define LNT_FURTHER_TRIES_MAX 8u             /* in a row, for a connection beside others that work */
 

@@ -73,6 +73,7 @@ struct lnt_command { /* one SCSI command through the client; same ownership rule
     /* the client's own */
     struct list_node node;
     uint64_t deadline_ns;
+    uint64_t busy_until_ns; /* how long BUSY makes it go again; 0: it has not met it */
     uint32_t attempts;
     bool timed_out;
 };

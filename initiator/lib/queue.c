@@ -51,6 +51,7 @@ void lnt_client_submit(struct lnt_client *c, struct lnt_command *command)
     list_init(&command->node);
     list_init(&command->scsi.node);
     command->attempts = 0;
+    command->busy_until_ns = 0;
     command->error = 0;
     command->timed_out = false;
     command->deadline_ns = UINT64_MAX;
@@ -62,23 +63,35 @@ void lnt_client_submit(struct lnt_client *c, struct lnt_command *command)
     client_arm_timer(c);
 }
 
+/* The target has too much to do. That passes, but nobody can say after how many attempts: it has time. */
+static bool busy_goes_again(struct lnt_client *c, struct lnt_command *command)
+{
+    uint64_t now = io_now(c->io), most = c->options.command_timeout_ns;
+    if (!command->busy_until_ns)
+        command->busy_until_ns = now + (most && most < LNT_BUSY_MAX_NS ? most : LNT_BUSY_MAX_NS);
+    if (now >= command->busy_until_ns)
+        return false;
+    c->retry_at_ns = now + LNT_BUSY_DELAY_NS;
+    return true;
+}
+
 /* Does this status ask for the same command again? Only for commands whose repetition is harmless. */
 static bool command_goes_again(struct lnt_client *c, struct lnt_command *command)
 {
     const struct ini_command *scsi = &command->scsi;
-    if (!command->repeatable || command->timed_out || command->attempts >= LNT_ATTEMPTS_MAX)
+    if (!command->repeatable || command->timed_out)
         return false;
-    if (scsi->status == SCSI_STATUS_BUSY || scsi->status == SCSI_STATUS_TASK_SET_FULL) {
-        c->retry_at_ns = io_now(c->io) + LNT_BUSY_DELAY_NS;
-        return true;
-    }
+    if (scsi->status == SCSI_STATUS_BUSY || scsi->status == SCSI_STATUS_TASK_SET_FULL)
+        return busy_goes_again(c, command);
+    if (command->attempts++ >= LNT_ATTEMPTS_MAX)
+        return false;
     if (scsi->status == SCSI_STATUS_TASK_ABORTED)
         return true;
     struct scsi_sense sense;
     return scsi->status == SCSI_STATUS_CHECK_CONDITION && sense_parse(scsi->sense, scsi->sense_len, &sense) &&
            (sense.key == SENSE_UNIT_ATTENTION ||
             (sense.key == SENSE_ABORTED_COMMAND &&
-             command->attempts < 8)); /* e.g. a digest error on the way */
+             command->attempts <= 8)); /* e.g. a digest error on the way */
 }
 
 void queue_command_ended(struct lnt_client *c, struct lnt_command *command)
@@ -94,7 +107,6 @@ void queue_command_ended(struct lnt_client *c, struct lnt_command *command)
         if (scsi->response != 0) {
             command_done(command, ERR_PROTOCOL);
         } else if (command_goes_again(c, command)) {
-            command->attempts++;
             list_push_back(&c->waiting, &command->node);
         } else {
             command_done(command, 0);

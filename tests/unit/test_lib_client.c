@@ -391,25 +391,55 @@ static void other_statuses_reach_the_caller(void **state)
     }
 }
 
+static void three_seconds_per_command(struct lnt_options *options)
+{
+    options->command_timeout_ns = 3 * FAKE_SECOND;
+}
+
+/* Too much to do: for as long as the command may take. Else: so often. */
 static void a_status_that_never_passes_ends_the_command(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t status;
+        bool three_seconds;
+        uint64_t seconds;
+        int commands; /* 0: one each 20 ms */
+    } rows[] = {{8, false, 30, 0}, {0x28, false, 30, 0}, {8, true, 3, 0}, {0x40, false, 0, 65}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct lnt_client *client;
+        struct fake *f = up(&client, rows[i].three_seconds ? three_seconds_per_command : NULL);
+        uint8_t data[FAKE_BLOCK], status;
+        f->bad_statuses = 1000000;
+        f->bad_status = rows[i].status;
+        uint64_t before = sim_now(f->world);
+        assert_int_equal(read_blocks(client, 0, 1, data, &status), 0);
+        assert_int_equal(status, rows[i].status);
+        assert_int_equal((sim_now(f->world) - before) / FAKE_SECOND, rows[i].seconds);
+        if (rows[i].commands)
+            assert_int_equal(f->commands, rows[i].commands);
+        else
+            assert_in_range(f->commands, rows[i].seconds * 45, rows[i].seconds * 50 + 1);
+        finish(f, client);
+    }
+}
+
+static void a_target_may_be_busy_for_seconds(void **state)
 {
     (void)state;
     struct lnt_client *client;
     struct fake *f = up(&client, NULL);
     uint8_t data[FAKE_BLOCK], status;
-    f->bad_statuses = 1000000;
-    f->bad_status = 8;
-    assert_int_equal(read_blocks(client, 0, 1, data, &status), 0);
-    assert_int_equal(status, 8);
+    for (int i = 0; i < 3; i++) { /* each command has its own time */
+        f->bad_statuses = 1000;   /* about 20 s */
+        f->bad_status = 8;
+        assert_int_equal(read_blocks(client, 0, 1, data, &status), 0);
+        assert_int_equal(status, 0);
+    }
     finish(f, client);
 }
 
 /* ---- late commands ---- */
-
-static void three_seconds_per_command(struct lnt_options *options)
-{
-    options->command_timeout_ns = 3 * FAKE_SECOND;
-}
 
 static void a_late_command_is_aborted(void **state)
 {
@@ -568,6 +598,7 @@ int main(void)
         cmocka_unit_test(passing_statuses_are_retried),
         cmocka_unit_test(other_statuses_reach_the_caller),
         cmocka_unit_test(a_status_that_never_passes_ends_the_command),
+        cmocka_unit_test(a_target_may_be_busy_for_seconds),
         cmocka_unit_test(a_late_command_is_aborted),
         cmocka_unit_test(an_abort_that_fails_is_followed_by_stronger_means),
         cmocka_unit_test(time_in_a_cut_does_not_count_as_a_commands_time),
