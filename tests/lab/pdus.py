@@ -9,10 +9,11 @@ import threading
 class Damage:
     def __init__(self, behind, opcode, every, times, flag=0, value=0):
         """Damages each `every`-th PDU of that opcode that has data, until `times` were; only those whose second byte has
-        `value` in the bits of `flag`."""
+        `value` in the bits of `flag`. Of the Data-Out of one command only one: LIO does not survive a second (docs/interop.md)."""
         self.behind, self.opcode, self.every, self.times = behind, opcode, every, times
         self.flag, self.value = flag, value
         self.seen = self.done = 0
+        self.struck = set()  # initiator task tags
         self.lock = threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
@@ -59,9 +60,12 @@ class Damage:
         with self.lock:
             if header[0] & 0x3F != self.opcode or header[1] & self.flag != self.value or self.done == self.times:
                 return False
+            if self.opcode == 0x05 and header[16:20] in self.struck:
+                return False
             self.seen += 1
             if self.seen % self.every:
                 return False
+            self.struck.add(header[16:20])
             self.done += 1
             return True
 

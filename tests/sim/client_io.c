@@ -119,9 +119,9 @@ static enum model_end verdict(struct slot *slot)
     /* A command that was late already is not repeated: it ends with what the target said last. */
     if (slot->command.timed_out)
         allowed = true;
-    /* So does one that met a full task set or a lack of memory at every attempt. */
+    /* So does one that met a full task set or a lack of memory for as long as it may take. */
     if (scsi->status == SCSI_STATUS_TASK_SET_FULL || scsi->status == SCSI_STATUS_BUSY)
-        allowed |= slot->command.attempts >= ATTEMPTS_MANY &&
+        allowed |= slot->command.busy_until_ns && io_now(c->io) >= slot->command.busy_until_ns &&
                    (c->world->swarm.tasks_max || c->world->swarm.target_memory);
     if (!allowed && !c->world->alloc_failed && !c->world->machine.failed)
         world_problem(c->world, "client %u: no reason for %s (LUN %u block %llu + %u, attempt %u)", c->index,
@@ -135,7 +135,7 @@ static void count_end(const struct slot *slot)
     static const enum cover rows[] = {COVER_COUNT, COVER_WRITE, COVER_WRITE_FUA, COVER_ZERO, COVER_FLUSH};
     if (slot->verb != CLIENT_READ)
         coverage_add(rows[slot->verb], 1);
-    coverage_add(COVER_REISSUE, slot->command.attempts > 0);
+    coverage_add(COVER_REISSUE, slot->command.attempts > 0 || slot->command.busy_until_ns);
     if (slot->command.error == ERR_TIMEOUT)
         coverage_add(slot->command.scsi.outcome == INI_DONE_LOST ? COVER_TIMEOUT_LOST : COVER_TIMEOUT_ABORT,
                      1);
