@@ -157,7 +157,9 @@ static void slot_done(struct place_op *op)
     copy->done += slot->len;
     slot->state = SLOT_IDLE;
     copy->busy--;
-    bool wider = window_ended(&copy->window, slot->len, io_now(copy->cli->io));
+    /* A long hole says nothing about how fast data goes. */
+    bool wider =
+        slot->len <= copy->chunk_len && window_ended(&copy->window, slot->len, io_now(copy->cli->io));
     slots_go(copy, wider ? NULL : slot);
 }
 
