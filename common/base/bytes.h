@@ -5,52 +5,67 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+/* Whole words, swapped: compilers do not see through single bytes everywhere. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define BYTES_BE16(v) __builtin_bswap16(v)
+#define BYTES_BE32(v) __builtin_bswap32(v)
+#define BYTES_BE64(v) __builtin_bswap64(v)
+#else
+#define BYTES_BE16(v) (v)
+#define BYTES_BE32(v) (v)
+#define BYTES_BE64(v) (v)
+#endif
 
 static inline uint16_t be16_get(const uint8_t *p)
 {
-    return (uint16_t)((p[0] << 8) | p[1]);
+    uint16_t v;
+    memcpy(&v, p, sizeof v);
+    return BYTES_BE16(v);
 }
 
 static inline uint32_t be24_get(const uint8_t *p)
 {
-    return ((uint32_t)p[0] << 16) | ((uint32_t)p[1] << 8) | p[2];
+    return ((uint32_t)be16_get(p) << 8) | p[2];
 }
 
 static inline uint32_t be32_get(const uint8_t *p)
 {
-    return ((uint32_t)p[0] << 24) | ((uint32_t)p[1] << 16) | ((uint32_t)p[2] << 8) | p[3];
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return BYTES_BE32(v);
 }
 
 static inline uint64_t be64_get(const uint8_t *p)
 {
-    return ((uint64_t)be32_get(p) << 32) | be32_get(p + 4);
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return BYTES_BE64(v);
 }
 
 static inline void be16_put(uint8_t *p, uint16_t v)
 {
-    p[0] = (uint8_t)(v >> 8);
-    p[1] = (uint8_t)v;
+    v = BYTES_BE16(v);
+    memcpy(p, &v, sizeof v);
 }
 
 static inline void be24_put(uint8_t *p, uint32_t v)
 {
-    p[0] = (uint8_t)(v >> 16);
-    p[1] = (uint8_t)(v >> 8);
+    be16_put(p, (uint16_t)(v >> 8));
     p[2] = (uint8_t)v;
 }
 
 static inline void be32_put(uint8_t *p, uint32_t v)
 {
-    p[0] = (uint8_t)(v >> 24);
-    p[1] = (uint8_t)(v >> 16);
-    p[2] = (uint8_t)(v >> 8);
-    p[3] = (uint8_t)v;
+    v = BYTES_BE32(v);
+    memcpy(p, &v, sizeof v);
 }
 
 static inline void be64_put(uint8_t *p, uint64_t v)
 {
-    be32_put(p, (uint32_t)(v >> 32));
-    be32_put(p + 4, (uint32_t)v);
+    v = BYTES_BE64(v);
+    memcpy(p, &v, sizeof v);
 }
 
 /* Compares in time that depends on len alone. */

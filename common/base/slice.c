@@ -210,19 +210,8 @@ const struct env *chunk_env(const struct chunk *chunk)
     return chunk->pool ? chunk->pool->env : NULL;
 }
 
-void chunk_ref(struct chunk *chunk)
+void chunk_free(struct chunk *chunk)
 {
-    assert(chunk->refs > 0 && chunk->refs < UINT32_MAX);
-    chunk->refs++;
-}
-
-void chunk_unref(struct chunk *chunk)
-{
-    if (!chunk)
-        return;
-    assert(chunk->refs > 0 && "unref of an idle chunk");
-    if (--chunk->refs > 0)
-        return;
     struct pool *pool = chunk->pool;
     if (!pool) {
         chunk->release(chunk);
@@ -239,21 +228,6 @@ void chunk_unref(struct chunk *chunk)
     pool->idle[class_index] = chunk;
 }
 
-struct slice slice_take(struct chunk *chunk, uint32_t offset, uint32_t len)
-{
-    assert(offset <= chunk->cap && len <= chunk->cap - offset);
-    return (struct slice){.chunk = chunk, .ptr = chunk->data + offset, .len = len};
-}
-
-struct slice slice_sub(const struct slice *s, uint32_t offset, uint32_t len)
-{
-    assert(offset <= s->len && len <= s->len - offset);
-    if (s->chunk)
-        chunk_ref(s->chunk);
-    /* An empty borrowed slice may have no address, and NULL + 0 is undefined in C. */
-    return (struct slice){.chunk = s->chunk, .ptr = s->ptr ? s->ptr + offset : NULL, .len = len};
-}
-
 struct slice slice_borrow(const void *ptr, uint32_t len)
 {
     /* Through uintptr_t: the slice type has one pointer for both uses, and a borrower only reads. */
@@ -265,10 +239,4 @@ struct chunk *slice_whole(const struct slice *s)
     struct chunk *chunk = s->chunk;
     bool whole = chunk && chunk->pool && chunk->refs == 1 && s->ptr == chunk->data && s->len == chunk->cap;
     return whole ? chunk : NULL;
-}
-
-void slice_release(struct slice *s)
-{
-    chunk_unref(s->chunk);
-    *s = (struct slice){0};
 }

@@ -7,6 +7,7 @@
 #ifndef LUNETTE_BASE_SLICE_H
 #define LUNETTE_BASE_SLICE_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -71,18 +72,47 @@ uint8_t *chunk_exchange(struct chunk *chunk, uint8_t *memory);
 /* Where its memory comes from; NULL: not from a pool. */
 const struct env *chunk_env(const struct chunk *chunk);
 
-void chunk_ref(struct chunk *chunk);
-void chunk_unref(struct chunk *chunk); /* NULL is fine */
+void chunk_free(struct chunk *chunk); /* chunk_unref's other half: the last reference is gone */
+
+/* Inline, as the slices below: every PDU takes and drops some. */
+static inline void chunk_ref(struct chunk *chunk)
+{
+    assert(chunk->refs > 0 && chunk->refs < UINT32_MAX);
+    chunk->refs++;
+}
+static inline void chunk_unref(struct chunk *chunk) /* NULL is fine */
+{
+    if (!chunk)
+        return;
+    assert(chunk->refs > 0 && "unref of an idle chunk");
+    if (--chunk->refs == 0)
+        chunk_free(chunk);
+}
 
 /* A slice of the chunk that takes over the caller's reference. */
-struct slice slice_take(struct chunk *chunk, uint32_t offset, uint32_t len);
+static inline struct slice slice_take(struct chunk *chunk, uint32_t offset, uint32_t len)
+{
+    assert(offset <= chunk->cap && len <= chunk->cap - offset);
+    return (struct slice){.chunk = chunk, .ptr = chunk->data + offset, .len = len};
+}
 /* Another view of the same bytes, with its own reference. offset + len <= s->len. */
-struct slice slice_sub(const struct slice *s, uint32_t offset, uint32_t len);
+static inline struct slice slice_sub(const struct slice *s, uint32_t offset, uint32_t len)
+{
+    assert(offset <= s->len && len <= s->len - offset);
+    if (s->chunk)
+        chunk_ref(s->chunk);
+    /* An empty borrowed slice may have no address, and NULL + 0 is undefined in C. */
+    return (struct slice){.chunk = s->chunk, .ptr = s->ptr ? s->ptr + offset : NULL, .len = len};
+}
 /* Borrowed bytes: no reference. */
 struct slice slice_borrow(const void *ptr, uint32_t len);
 /* The chunk whose memory the slice is, all of it, while nobody else looks at it; else NULL. */
 struct chunk *slice_whole(const struct slice *s);
 /* Drops the reference and empties the slice. */
-void slice_release(struct slice *s);
+static inline void slice_release(struct slice *s)
+{
+    chunk_unref(s->chunk);
+    *s = (struct slice){0};
+}
 
 #endif

@@ -71,8 +71,11 @@ uint64_t pdu_field_get(const struct pdu_field *field, const uint8_t *bhs)
 
 void pdu_field_put(const struct pdu_field *field, uint8_t *bhs, uint64_t value)
 {
-    if (field->kind == PDU_FIELD_NUMBER)
-        pdu_bits_put(bhs, field->byte, field->shift, field->bits, value);
+    if (field->kind != PDU_FIELD_NUMBER)
+        return;
+    uint8_t *word = bhs + field->byte / 8 * 8;
+    uint64_t others = be64_get(word) & ~pdu_bits_part(field->byte, field->shift, field->bits, UINT64_MAX);
+    be64_put(word, others | pdu_bits_part(field->byte, field->shift, field->bits, value));
 }
 
 /* ---- checks ---- */

@@ -135,35 +135,29 @@ static inline uint64_t pdu_bits_get(const uint8_t *bhs, unsigned byte, unsigned 
     }
 }
 
-static inline void pdu_bits_put(uint8_t *bhs, unsigned byte, unsigned shift, unsigned bits, uint64_t value)
+/* A field's part of the big-endian word of eight bytes that it lies in; no field lies in two. */
+static inline uint64_t pdu_bits_part(unsigned byte, unsigned shift, unsigned bits, uint64_t value)
 {
-    switch (bits) {
-    case 16:
-        be16_put(bhs + byte, (uint16_t)value);
-        break;
-    case 24:
-        be24_put(bhs + byte, (uint32_t)value);
-        break;
-    case 32:
-        be32_put(bhs + byte, (uint32_t)value);
-        break;
-    case 64:
-        be64_put(bhs + byte, value);
-        break;
-    default: {
-        unsigned mask = ((1u << bits) - 1u) << shift;
-        bhs[byte] = (uint8_t)((bhs[byte] & ~mask) | (((unsigned)value << shift) & mask));
-    }
-    }
+    unsigned end = byte % 8 + (shift + bits + 7) / 8; /* bytes of the word up to the field's last */
+    return (value & UINT64_MAX >> (64 - bits)) << (64 - 8 * end + shift);
+}
+
+static inline void pdu_words_put(uint8_t *bhs, const uint64_t words[PDU_BHS_LEN / 8])
+{
+    for (unsigned i = 0; i < PDU_BHS_LEN / 8; i++)
+        be64_put(bhs + i * 8, words[i]);
 }
 
 #define PDU_DECODE_F(type, name, byte, shift, bits, rule)                                                    \
     out->name = (type)pdu_bits_get(bhs, byte, shift, bits);
 #define PDU_DECODE_B(name, byte, len) memcpy(out->name, bhs + (byte), len);
 #define PDU_DECODE_R(byte, shift, bits)
-#define PDU_ENCODE_F(type, name, byte, shift, bits, rule) pdu_bits_put(bhs, byte, shift, bits, in->name);
-#define PDU_ENCODE_B(name, byte, len)                     memcpy(bhs + (byte), in->name, len);
+#define PDU_ENCODE_F(type, name, byte, shift, bits, rule)                                                    \
+    words[(byte) / 8] |= pdu_bits_part(byte, shift, bits, in->name);
+#define PDU_ENCODE_B(name, byte, len) memcpy(bhs + (byte), in->name, len);
 #define PDU_ENCODE_R(byte, shift, bits)
+#define PDU_NO_FIELD(type, name, byte, shift, bits, rule)
+#define PDU_NO_BYTES(name, byte, len)
 /* A fresh struct has the values that the rules fix. */
 #define ANY                                               0
 #define IS(value, id)                                     (value)
@@ -180,12 +174,13 @@ static inline void pdu_bits_put(uint8_t *bhs, unsigned byte, unsigned shift, uns
     }                                                                                                        \
     static inline void pdu_##tag##_encode(const struct pdu_##tag *in, uint8_t *bhs)                          \
     {                                                                                                        \
-        memset(bhs, 0, PDU_BHS_LEN);                                                                         \
-        list(PDU_ENCODE_F, PDU_ENCODE_B, PDU_ENCODE_R)                                                       \
+        uint64_t words[PDU_BHS_LEN / 8] = {0};                                                               \
+        list(PDU_ENCODE_F, PDU_NO_BYTES, PDU_ENCODE_R) pdu_words_put(bhs, words);                            \
+        list(PDU_NO_FIELD, PDU_ENCODE_B, PDU_ENCODE_R)                                                       \
     }                                                                                                        \
     static inline void pdu_##tag##_init(struct pdu_##tag *out)                                               \
     {                                                                                                        \
-        memset(out, 0, sizeof *out);                                                                         \
+        *out = (struct pdu_##tag){0};                                                                        \
         list(PDU_PRESET_F, PDU_PRESET_B, PDU_PRESET_R)                                                       \
     }
 PDU_LIST(X)

@@ -138,53 +138,55 @@ const struct cdb_field *cdb_field(const struct cdb_def *def, enum cdb_field_id i
     return NULL;
 }
 
-uint64_t cdb_get(const struct cdb_def *def, const uint8_t *bytes, enum cdb_field_id id)
+static inline uint64_t place_get(const uint8_t *bytes, struct cdb_place p)
 {
-    const struct cdb_place *p = &places[def->command][id];
-    if (p->shift == 0) {
-        switch (p->bits) {
+    if (p.shift == 0) {
+        switch (p.bits) {
         case 0:
             return 0;
         case 8:
-            return bytes[p->byte];
+            return bytes[p.byte];
         case 16:
-            return be16_get(bytes + p->byte);
+            return be16_get(bytes + p.byte);
         case 32:
-            return be32_get(bytes + p->byte);
+            return be32_get(bytes + p.byte);
         case 64:
-            return be64_get(bytes + p->byte);
+            return be64_get(bytes + p.byte);
         default:
             break;
         }
     }
-    const struct scsi_field f = {.byte = p->byte, .shift = p->shift, .bits = p->bits};
+    const struct scsi_field f = {.byte = p.byte, .shift = p.shift, .bits = p.bits};
     return scsi_field_get(bytes, &f);
+}
+
+uint64_t cdb_get(const struct cdb_def *def, const uint8_t *bytes, enum cdb_field_id id)
+{
+    return place_get(bytes, places[def->command][id]);
 }
 
 bool cdb_plain_blocks(const uint8_t *bytes, enum cdb_direction *direction, uint64_t *lba, uint32_t *blocks)
 {
-    uint8_t row = opcode_row[bytes[0]];
-    if (!row)
-        return false;
-    const struct cdb_def *def = &cdb_defs[row - 1];
-    switch (def->command) {
-    case CDB_READ_10:
-    case CDB_READ_12:
-    case CDB_READ_16:
-    case CDB_WRITE_10:
-    case CDB_WRITE_12:
-    case CDB_WRITE_16:
-        break;
+    uint64_t first = be64_get(bytes) & UINT64_MAX >> 8; /* the opcode is no field */
+    uint64_t second = be64_get(bytes + 8);
+    switch (opcode_row[bytes[0]]) {
+/* Each with its row of the tables, so that the compiler reads them. */
+#define PLAIN(id)                                                                                            \
+    case CDB_##id + 1:                                                                                       \
+        *direction = cdb_defs[CDB_##id].direction;                                                           \
+        *lba = place_get(bytes, places[CDB_##id][CDB_F_LBA]);                                                \
+        *blocks = (uint32_t)place_get(bytes, places[CDB_##id][CDB_F_COUNT]);                                 \
+        return !((first & ~where_0[CDB_##id]) | (second & ~where_1[CDB_##id]));
+        PLAIN(READ_10)
+        PLAIN(READ_12)
+        PLAIN(READ_16)
+        PLAIN(WRITE_10)
+        PLAIN(WRITE_12)
+        PLAIN(WRITE_16)
+#undef PLAIN
     default:
         return false;
     }
-    uint64_t first = be64_get(bytes) & UINT64_MAX >> 8; /* the opcode is no field */
-    if ((first & ~where_0[def->command]) || (be64_get(bytes + 8) & ~where_1[def->command]))
-        return false;
-    *direction = def->direction;
-    *lba = cdb_get(def, bytes, CDB_F_LBA);
-    *blocks = (uint32_t)cdb_get(def, bytes, CDB_F_COUNT);
-    return true;
 }
 
 bool cdb_set(const struct cdb_def *def, uint8_t *bytes, enum cdb_field_id id, uint64_t value)

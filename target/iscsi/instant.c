@@ -28,14 +28,14 @@ static void took(struct tgt_conn *conn)
 }
 
 /* One Data-In with the status on it: R7143-11.7.3-01, R7143-11.7.3-02 */
-static bool instant_read(struct tgt_conn *conn, const struct pdu_scsi_command *cmd)
+static bool instant_read(struct tgt_conn *conn, const struct pdu_scsi_command *cmd, const uint8_t *cdb)
 {
     struct tgt_session *s = conn->session;
     uint32_t len = cmd->expected_data_transfer_length;
     struct slice data;
     uint8_t *bhs = tx_open(&conn->tx);
     if (!bhs || len > conn->params.peer_max_recv_data_segment_length || len > s->params.max_burst_length ||
-        !scsi_instant_read(&s->nexus, cmd->lun, cmd->cdb, len, &data))
+        !scsi_instant_read(&s->nexus, cmd->lun, cdb, len, &data))
         return false;
     took(conn);
     uint32_t exp_cmd_sn, max_cmd_sn;
@@ -56,13 +56,14 @@ static bool instant_read(struct tgt_conn *conn, const struct pdu_scsi_command *c
     return true;
 }
 
-static bool instant_write(struct tgt_conn *conn, const struct pdu_scsi_command *cmd, const struct slice *data)
+static bool instant_write(struct tgt_conn *conn, const struct pdu_scsi_command *cmd, const uint8_t *cdb,
+                          const struct slice *data)
 {
     struct tgt_session *s = conn->session;
     uint32_t len = cmd->expected_data_transfer_length;
     uint8_t *bhs = tx_open(&conn->tx);
     if (!bhs || len != data->len || !s->params.immediate_data || len > s->params.first_burst_length ||
-        !scsi_instant_write(&s->nexus, cmd->lun, cmd->cdb, data))
+        !scsi_instant_write(&s->nexus, cmd->lun, cdb, data))
         return false;
     took(conn);
     uint32_t exp_cmd_sn, max_cmd_sn;
@@ -90,7 +91,9 @@ bool instant_command(struct tgt_conn *conn, const struct framer_pdu *pdu)
         !its_turn(conn, &cmd))
         return false;
     keep_acknowledge(conn, cmd.exp_stat_sn);
+    uint8_t cdb[sizeof cmd.cdb]; /* by itself, so that the rest of cmd can stay in registers */
+    memcpy(cdb, cmd.cdb, sizeof cdb);
     if (cmd.read)
-        return pdu->data.len == 0 && instant_read(conn, &cmd);
-    return instant_write(conn, &cmd, &pdu->data);
+        return pdu->data.len == 0 && instant_read(conn, &cmd, cdb);
+    return instant_write(conn, &cmd, cdb, &pdu->data);
 }

@@ -499,7 +499,7 @@ static void long_answer_comes_in_segments_with_the_c_bit(void **state)
     static char wire[60000];
     uint32_t len = text_make(text, wire), at = 0, total = 0, answers = 0;
     struct pdu_login_request p;
-    struct pdu_login_response rsp;
+    struct pdu_login_response rsp = {0};
     while (at < len) {
         uint32_t part = len - at > 8192 ? 8192 : len - at;
         login_request(&c, &p, 1, at + part == len ? 3 : -1);
