@@ -104,41 +104,54 @@ static void unlock_write(atomic_int *lock)
 
 /* ---- tables ---- */
 
-static struct middle *middle_of(struct memory *m, uint64_t index, bool make)
+static inline struct middle *middle_find(struct memory *m, uint64_t extent)
 {
-    _Atomic(struct middle *) *place = &m->top[index];
-    struct middle *have = atomic_load_explicit(place, memory_order_acquire);
-    if (have || !make)
-        return have;
-    struct middle *made = env_alloc(m->store.env, sizeof *made);
-    if (!made)
-        return NULL;
-    /* Another thread may have been faster: then its table counts. */
-    if (atomic_compare_exchange_strong_explicit(place, &have, made, memory_order_acq_rel,
-                                                memory_order_acquire))
-        return made;
-    env_free(m->store.env, made);
-    return have;
+    return atomic_load_explicit(&m->top[extent >> (LEAF_SHIFT + MID_SHIFT)], memory_order_acquire);
 }
 
-/* NULL when its leaf does not exist (and make is false) or memory is out. */
-static struct extent *extent_of(struct memory *m, uint64_t extent, bool make)
+static inline _Atomic(struct leaf *) *leaf_place(struct middle *middle, uint64_t extent)
+{
+    return &middle->leaves[extent >> LEAF_SHIFT & ((1u << MID_SHIFT) - 1)];
+}
+
+/* NULL when its tables do not exist. */
+static inline struct extent *extent_find(struct memory *m, uint64_t extent)
+{
+    struct middle *middle = middle_find(m, extent);
+    struct leaf *leaf =
+        middle ? atomic_load_explicit(leaf_place(middle, extent), memory_order_acquire) : NULL;
+    return leaf ? &leaf->extents[extent & ((1u << LEAF_SHIFT) - 1)] : NULL;
+}
+
+/* Makes those of its tables that are missing; false when memory is out. Another thread may be faster: then
+ * its table counts. */
+static bool tables_make(struct memory *m, uint64_t extent)
 {
     const struct env *env = m->store.env;
-    struct middle *middle = middle_of(m, extent >> (LEAF_SHIFT + MID_SHIFT), make);
-    if (!middle)
-        return NULL;
-    _Atomic(struct leaf *) *place = &middle->leaves[extent >> LEAF_SHIFT & ((1u << MID_SHIFT) - 1)];
-    struct leaf *have = atomic_load_explicit(place, memory_order_acquire);
-    if (!have && make) {
-        struct leaf *made = env->alloc(env->ctx, sizeof *made, LEAF_ALIGN);
-        if (made && atomic_compare_exchange_strong_explicit(place, &have, made, memory_order_acq_rel,
-                                                            memory_order_acquire))
-            have = made;
-        else
-            env_free(env, made); /* another thread was faster: its leaf counts */
+    if (!middle_find(m, extent)) {
+        struct middle *none = NULL, *made = env_alloc(env, sizeof *made);
+        if (!made)
+            return false;
+        if (!atomic_compare_exchange_strong_explicit(&m->top[extent >> (LEAF_SHIFT + MID_SHIFT)], &none, made,
+                                                     memory_order_acq_rel, memory_order_acquire))
+            env_free(env, made);
     }
-    return have ? &have->extents[extent & ((1u << LEAF_SHIFT) - 1)] : NULL;
+    if (!extent_find(m, extent)) {
+        struct leaf *none = NULL, *made = env->alloc(env->ctx, sizeof *made, LEAF_ALIGN);
+        if (!made)
+            return false;
+        if (!atomic_compare_exchange_strong_explicit(leaf_place(middle_find(m, extent), extent), &none, made,
+                                                     memory_order_acq_rel, memory_order_acquire))
+            env_free(env, made);
+    }
+    return true;
+}
+
+/* NULL when memory is out. */
+static inline struct extent *extent_get(struct memory *m, uint64_t extent)
+{
+    struct extent *have = extent_find(m, extent);
+    return have || !tables_make(m, extent) ? have : extent_find(m, extent);
 }
 
 /* ---- buffers ---- */
@@ -245,13 +258,8 @@ static void extent_set(struct memory *m, struct extent *e, struct buffer *buffer
     piece_release(m, old, data != NULL);
 }
 
-/* The extent's bytes, to be changed: new ones when there are none or when they are lent. `whole`: all of them
- * will be overwritten. NULL: out of memory. With the lock held for writing, so nobody can borrow meanwhile.
- */
-static uint8_t *extent_to_change(struct memory *m, struct extent *e, bool whole)
+static uint8_t *extent_renew(struct memory *m, struct extent *e, bool whole)
 {
-    if (e->data && (e->loans == 0 || MUTANT(loan_changes)))
-        return e->data;
     struct buffer *made = buffer_new(m, 1, !e->data && !whole);
     if (!made)
         return NULL;
@@ -261,9 +269,19 @@ static uint8_t *extent_to_change(struct memory *m, struct extent *e, bool whole)
     return made->memory;
 }
 
+/* The extent's bytes, to be changed: new ones when there are none or when they are lent. `whole`: all of them
+ * will be overwritten. NULL: out of memory. With the lock held for writing, so nobody can borrow meanwhile.
+ */
+static inline uint8_t *extent_to_change(struct memory *m, struct extent *e, bool whole)
+{
+    if (e->data && (e->loans == 0 || MUTANT(loan_changes)))
+        return e->data;
+    return extent_renew(m, e, whole);
+}
+
 static void extent_read(struct memory *m, uint64_t offset, uint8_t *to, size_t len)
 {
-    struct extent *e = extent_of(m, offset >> EXTENT_SHIFT, false);
+    struct extent *e = extent_find(m, offset >> EXTENT_SHIFT);
     if (!e) {
         memset(to, 0, len);
         return;
@@ -279,7 +297,7 @@ static void extent_read(struct memory *m, uint64_t offset, uint8_t *to, size_t l
 /* The bytes at offset where they lie. *loan: what has to be given back, or NULL. */
 static const uint8_t *extent_lend(struct memory *m, uint64_t offset, struct extent **loan)
 {
-    struct extent *e = extent_of(m, offset >> EXTENT_SHIFT, false);
+    struct extent *e = extent_find(m, offset >> EXTENT_SHIFT);
     const uint8_t *data = NULL;
     if (e) {
         lock_write(&e->lock);
@@ -294,7 +312,7 @@ static const uint8_t *extent_lend(struct memory *m, uint64_t offset, struct exte
 /* Allocating under the lock keeps two writers from making the same extent. */
 static int extent_write(struct memory *m, uint64_t offset, const uint8_t *from, size_t len)
 {
-    struct extent *e = extent_of(m, offset >> EXTENT_SHIFT, true);
+    struct extent *e = extent_get(m, offset >> EXTENT_SHIFT);
     if (!e)
         return ERR_NOSPACE;
     lock_write(&e->lock);
@@ -330,10 +348,10 @@ static int clear(struct memory *m, uint64_t offset, uint64_t len)
     uint64_t end = offset + len;
     while (offset < end) {
         uint64_t extent = offset >> EXTENT_SHIFT;
-        struct extent *e = extent_of(m, extent, false);
+        struct extent *e = extent_find(m, extent);
         if (!e) {
             unsigned shift = EXTENT_SHIFT + LEAF_SHIFT;
-            if (!middle_of(m, extent >> (LEAF_SHIFT + MID_SHIFT), false))
+            if (!middle_find(m, extent))
                 shift += MID_SHIFT;
             offset = ((offset >> shift) + 1) << shift;
             continue;
@@ -348,8 +366,16 @@ static int clear(struct memory *m, uint64_t offset, uint64_t len)
     return 0;
 }
 
+static int part_transfer(struct memory *m, enum store_verb verb, uint64_t offset, uint8_t *at, size_t len)
+{
+    if (verb == STORE_WRITE)
+        return extent_write(m, offset, at, len);
+    extent_read(m, offset, at, len);
+    return 0;
+}
+
 /* Cuts each place at extent boundaries. Stops at the first failure and says where. */
-static int transfer(struct memory *m, struct store_req *req)
+static int transfer_cut(struct memory *m, struct store_req *req)
 {
     uint64_t offset = req->offset;
     for (uint32_t i = 0; i < req->vec_count; i++) {
@@ -357,11 +383,7 @@ static int transfer(struct memory *m, struct store_req *req)
         for (size_t left = req->vec[i].len; left > 0;) {
             uint64_t room = EXTENT_LEN - offset % EXTENT_LEN;
             size_t part = left < room ? left : (size_t)room;
-            int err = 0;
-            if (req->verb == STORE_READ)
-                extent_read(m, offset, p, part);
-            else
-                err = extent_write(m, offset, p, part);
+            int err = part_transfer(m, req->verb, offset, p, part);
             if (err) {
                 req->error_offset = offset;
                 return err;
@@ -374,13 +396,22 @@ static int transfer(struct memory *m, struct store_req *req)
     return 0;
 }
 
+static inline int transfer(struct memory *m, struct store_req *req)
+{
+    const struct io_vec *vec = req->vec;
+    if (req->vec_count != 1 || req->offset % EXTENT_LEN + vec->len > EXTENT_LEN)
+        return transfer_cut(m, req);
+    req->error_offset = req->offset; /* in case */
+    return part_transfer(m, req->verb, req->offset, vec->ptr, vec->len);
+}
+
 /* ---- large writes ---- */
 
 /* Could the extents keep the writer's memory? It has to be theirs to free. */
 static bool can_keep(const struct memory *m, const struct store_req *req)
 {
     uint64_t count = req->len >> EXTENT_SHIFT;
-    return req->whole && (req->offset | req->len) % EXTENT_LEN == 0 && count > 0 &&
+    return count > 0 && req->whole && (req->offset | req->len) % EXTENT_LEN == 0 &&
            (count & (count - 1)) == 0 && count < 1u << SPARE_CLASSES && req->whole->cap == req->len &&
            chunk_env(req->whole) == m->store.env;
 }
@@ -404,7 +435,7 @@ static bool extent_leave(struct memory *m, struct extent *e, const struct buffer
  * others, whose pieces lie side by side as they came, get buffers of their own. True: nothing stays. */
 static bool makes_way(struct memory *m, uint64_t at, uint64_t first, uint32_t count)
 {
-    struct extent *e = extent_of(m, at, false);
+    struct extent *e = extent_find(m, at);
     lock_read(&e->lock);
     struct buffer *shared = e->buffer;
     uint64_t begin = shared ? at - piece_of(shared, e->data) : at, end = shared ? begin + shared->count : at;
@@ -414,7 +445,7 @@ static bool makes_way(struct memory *m, uint64_t at, uint64_t first, uint32_t co
     unlock_read(&e->lock);
     for (uint64_t other = begin; apart && other < end; other++)
         if (other < first || other >= first + count)
-            apart = extent_leave(m, extent_of(m, other, false), shared);
+            apart = extent_leave(m, extent_find(m, other), shared);
     return whole || apart;
 }
 
@@ -424,7 +455,7 @@ static bool keep(struct memory *m, struct store_req *req)
     uint64_t first = req->offset >> EXTENT_SHIFT;
     uint32_t count = (uint32_t)(req->len >> EXTENT_SHIFT);
     for (uint32_t i = 0; i < count; i++) {
-        if (!extent_of(m, first + i, true) || !makes_way(m, first + i, first, count))
+        if (!extent_get(m, first + i) || !makes_way(m, first + i, first, count))
             return false;
     }
     struct buffer *buffer = buffer_new(m, count, false);
@@ -432,7 +463,7 @@ static bool keep(struct memory *m, struct store_req *req)
         return false;
     buffer->memory = chunk_exchange(req->whole, buffer->memory);
     for (uint32_t i = 0; i < count; i++) {
-        struct extent *e = extent_of(m, first + i, false);
+        struct extent *e = extent_find(m, first + i);
         lock_write(&e->lock);
         extent_set(m, e, buffer, buffer->memory + (MUTANT(kept_order) ? 0 : i) * EXTENT_LEN);
         unlock_write(&e->lock);
