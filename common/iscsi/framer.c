@@ -18,6 +18,7 @@ void framer_init(struct framer *f, struct pool *pool, uint32_t max_data)
     f->max_data = max_data;
     f->max_ahs = PDU_AHS_LEN_MAX;
     f->header_need = PDU_BHS_LEN;
+    f->announce = UINT64_MAX;
 }
 
 static void framer_drop_spare(struct framer *f)
@@ -63,6 +64,11 @@ void framer_set_digests(struct framer *f, bool header, bool data)
            f->stage == FRAMER_BROKEN);
     f->header_digest = header;
     f->data_digest = data;
+}
+
+void framer_announce(struct framer *f, uint64_t opcodes)
+{
+    f->announce = opcodes;
 }
 
 /* Bytes of padding and digest behind the data segment. Only for PDUs that have one (R7143-11.2.3-03). */
@@ -131,6 +137,14 @@ static uint8_t *framer_header_place(struct framer *f)
 /* FRAMER_NEED_MORE, an error, or FRAMER_HEADER for "complete". */
 static enum framer_result framer_take_header(struct framer *f)
 {
+    /* The basic header in one piece, as it nearly always comes. */
+    if (f->header_have == 0 && f->input.len >= PDU_BHS_LEN) {
+        memcpy(f->short_header, f->input.ptr, PDU_BHS_LEN);
+        f->header_have = PDU_BHS_LEN;
+        framer_consume(f, PDU_BHS_LEN);
+        if (!framer_header_lengths(f))
+            return framer_break(f, FRAMER_TOO_LONG);
+    }
     uint8_t *header = framer_header_place(f);
     while (header && f->header_have < f->header_need) {
         /* The basic header first: it tells how much there is. */
@@ -241,7 +255,7 @@ enum framer_result framer_next(struct framer *f, struct framer_pdu **out)
         return FRAMER_PDU;
     }
     f->stage = FRAMER_AT_DATA;
-    return FRAMER_HEADER;
+    return f->announce >> pdu_opcode(f->pdu.bhs) & 1 ? FRAMER_HEADER : framer_take_data(f);
 }
 
 void framer_place(struct framer *f, uint8_t *dest)
@@ -295,7 +309,10 @@ static void framer_lend_spare(struct framer *f, bool large)
 {
     if (f->spare)
         return;
-    f->spare_len = large ? PDU_BHS_LEN + (f->header_digest ? PDU_DIGEST_LEN : 0) : FRAMER_CHUNK_LEN;
+    if (large)
+        f->spare_len = PDU_BHS_LEN + (f->header_digest ? PDU_DIGEST_LEN : 0);
+    else
+        f->spare_len = pool_roomy(f->pool) ? FRAMER_STREAM_LEN : FRAMER_CHUNK_LEN;
     f->spare = pool_get(f->pool, f->spare_len);
 }
 

@@ -9,15 +9,15 @@
  *   owner looks at it and may call framer_place(dest) to have the data segment put there (dest stays valid
  *   until FRAMER_PDU or framer_unplace), framer_skip to have it read and dropped, or nothing: then it ends up
  *   as a slice (of the chunk it arrived in when it is whole there, else of a pool chunk taken for it).
- *   Given only when the PDU has a data segment; otherwise FRAMER_PDU comes at once.
- * FRAMER_PDU: all there, data digest verified (or pdu->data_digest_bad set: recovery is the owner's
- * decision). pdu's pointers are valid until the next framer_next call; to keep data, take `pdu->data`
- * (slice_sub or move). FRAMER_NEED_MORE: no complete step left; any whole chunk is released.
- * FRAMER_NO_MEMORY: a chunk was needed and the pool had none; call framer_next again when there is. Nothing
- * is lost; no chunk may be brought in before that (framer_unread_len tells whether bytes wait).
- * FRAMER_HEADER_DIGEST: header digest wrong: the byte stream cannot be trusted further (RFC 7143 7.7 / 7.8).
- * FRAMER_TOO_LONG: DataSegmentLength is more than max_data (or AHS more than max_ahs); pdu->bhs is valid.
- * After the two errors the framer stays in that state.
+ *   Given only when the PDU has a data segment, and an opcode that the owner wants announced
+ * (framer_announce); otherwise FRAMER_PDU comes at once. FRAMER_PDU: all there, data digest verified (or
+ * pdu->data_digest_bad set: recovery is the owner's decision). pdu's pointers are valid until the next
+ * framer_next call; to keep data, take `pdu->data` (slice_sub or move). FRAMER_NEED_MORE: no complete step
+ * left; any whole chunk is released. FRAMER_NO_MEMORY: a chunk was needed and the pool had none; call
+ * framer_next again when there is. Nothing is lost; no chunk may be brought in before that (framer_unread_len
+ * tells whether bytes wait). FRAMER_HEADER_DIGEST: header digest wrong: the byte stream cannot be trusted
+ * further (RFC 7143 7.7 / 7.8). FRAMER_TOO_LONG: DataSegmentLength is more than max_data (or AHS more than
+ * max_ahs); pdu->bhs is valid. After the two errors the framer stays in that state.
  *
  * Memory of one connection: one chunk of arrived bytes (FRAMER_CHUNK_LEN, or what the host brought) and one
  * for a data segment in the making (max_data), besides what the owner keeps. Skipping needs neither. Between
@@ -34,6 +34,7 @@
 
 #define FRAMER_PLACES_MAX 3
 #define FRAMER_CHUNK_LEN  (128u * 1024u) /* bytes: lent for what follows a small data segment */
+#define FRAMER_STREAM_LEN (256u * 1024u) /* bytes: the same where memory is plentiful */
 #define FRAMER_DIRECT_LEN (16u * 1024u)  /* bytes: from here on a data segment is not a small one */
 
 enum framer_result {
@@ -66,7 +67,8 @@ struct framer {
     /* Bytes: our MaxRecvDataSegmentLength, or the owner's hard limit. At most POOL_CLASS_MAX. The owner may
      * change it between PDUs. */
     uint32_t max_data;
-    uint32_t max_ahs; /* bytes */
+    uint32_t max_ahs;  /* bytes */
+    uint64_t announce; /* opcodes, a bit each: see framer_announce */
 
     /* state: private to framer.c */
     enum framer_stage stage;
@@ -94,6 +96,9 @@ void framer_fini(struct framer *f); /* releases what it holds */
 /* Turns digests on or off for the PDUs that follow. Only between PDUs: while one is told, or before the basic
  * header of the next is whole. */
 void framer_set_digests(struct framer *f, bool header, bool data);
+
+/* For which opcodes FRAMER_HEADER is told, a bit (1 << opcode) each; at first for all. */
+void framer_announce(struct framer *f, uint64_t opcodes);
 
 /* Places for the next bytes, at most FRAMER_PLACES_MAX; 0: any. In the middle of a data segment these are the
  * rest of it, its padding and digest, and, if the pool has a chunk, room for what follows: a whole chunk

@@ -16,7 +16,7 @@
 #include "target/iscsi/target.h"
 
 /* ---- limits that are not configuration ---- */
-#define TGT_STREAM_LEN          (256u * 1024u)     /* bytes: a receive after one that brought TGT_CHUNK_LEN */
+#define TGT_STREAM_LEN          FRAMER_STREAM_LEN  /* bytes: a receive after one that brought TGT_CHUNK_LEN */
 #define TGT_OUTPUT_MAX          (4u * 1024 * 1024) /* bytes queued on a connection; beyond, its input waits */
 #define TGT_DATA_MAX            (32u * 1024 * 1024) /* bytes of data of started commands of a session */
 #define TGT_IMMEDIATE_MAX       16u   /* immediate commands in progress on a session (R7143-4.2.2.1-06) */

@@ -205,7 +205,7 @@ static void room_behind_a_small_segment_is_a_whole_chunk(void **state)
     host_init(&h, s, POOL_LIMIT);
     assert_int_equal(room_in_the_middle(&h, places), 3);
     assert_int_equal(places[1].len, 3 + PDU_DIGEST_LEN);
-    assert_int_equal(places[2].len, FRAMER_CHUNK_LEN);
+    assert_int_equal(places[2].len, FRAMER_STREAM_LEN); /* the pool is empty but for this */
     /* The same again while nothing came. */
     struct io_vec again[FRAMER_PLACES_MAX];
     framer_filled(&h.f, 0);
@@ -229,6 +229,58 @@ static void room_behind_a_large_segment_is_the_next_header(void **state)
         host_init(&h, s, POOL_LIMIT);
         assert_int_equal(room_in_the_middle(&h, places), 2); /* neither padding nor digest */
         assert_int_equal(places[1].len, digest ? PDU_BHS_LEN + PDU_DIGEST_LEN : PDU_BHS_LEN);
+        host_fini(&h);
+        stream_free(s);
+    }
+}
+
+static void room_behind_a_small_segment_is_less_where_memory_is_scarce(void **state)
+{
+    (void)state;
+    struct stream *s = stream_new(false, false);
+    struct io_vec places[FRAMER_PLACES_MAX];
+    stream_add(s, 0, 1000, 0);
+    struct host h;
+    host_init(&h, s, POOL_LIMIT);
+    struct chunk *held = pool_get(h.pool, POOL_CLASS_MAX); /* an eighth of it */
+    assert_int_equal(room_in_the_middle(&h, places), 2);
+    assert_int_equal(places[1].len, FRAMER_CHUNK_LEN);
+    chunk_unref(held);
+    host_fini(&h);
+    stream_free(s);
+}
+
+/* What nobody wants to hear of before its data is there comes as a whole, also in pieces. */
+static void only_chosen_headers_are_announced(void **state)
+{
+    (void)state;
+    for (size_t cut = 0; cut <= 200; cut += 10) {
+        struct stream *s = stream_new(false, false);
+        for (unsigned i = 0; i < 4; i++)
+            stream_add(s, 0, 100, 0);
+        s->bytes[s->pdus[0].at] = s->bytes[s->pdus[2].at] = PDU_OP_scsi_command | 0x40; /* immediate */
+        s->bytes[s->pdus[1].at] = s->bytes[s->pdus[3].at] = PDU_OP_data_out;
+        struct host h;
+        struct framer_pdu *pdu;
+        unsigned told = 0, announced = 0;
+        host_init(&h, s, POOL_LIMIT);
+        framer_announce(&h.f, UINT64_C(1) << PDU_OP_data_out);
+        for (size_t at = 0, part; at < s->len; at += part) {
+            part = at == 0 && cut ? cut : s->len - at;
+            struct chunk *chunk = pool_get(h.pool, (uint32_t)part);
+            memcpy(chunk->data, s->bytes + at, part);
+            framer_chunk(&h.f, chunk, (uint32_t)part);
+            for (enum framer_result got; (got = framer_next(&h.f, &pdu)) != FRAMER_NEED_MORE;) {
+                assert_int_equal(pdu_opcode(pdu->bhs), told % 2 ? PDU_OP_data_out : PDU_OP_scsi_command);
+                assert_int_equal(got, told % 2 && announced < told / 2 + 1 ? FRAMER_HEADER : FRAMER_PDU);
+                announced += got == FRAMER_HEADER;
+                told += got == FRAMER_PDU;
+                if (got == FRAMER_PDU)
+                    assert_memory_equal(pdu->data.ptr, s->pdus[told - 1].data, 100);
+            }
+        }
+        assert_int_equal(told, 4);
+        assert_int_equal(announced, 2);
         host_fini(&h);
         stream_free(s);
     }
@@ -690,6 +742,8 @@ int main(void)
         cmocka_unit_test(data_whole_in_its_chunk_is_not_copied),
         cmocka_unit_test(data_that_the_owner_keeps_outlives_the_framer),
         cmocka_unit_test(room_behind_a_small_segment_is_a_whole_chunk),
+        cmocka_unit_test(room_behind_a_small_segment_is_less_where_memory_is_scarce),
+        cmocka_unit_test(only_chosen_headers_are_announced),
         cmocka_unit_test(room_behind_a_large_segment_is_the_next_header),
         cmocka_unit_test(small_writes_cost_one_receive_per_chunk),
         cmocka_unit_test(large_placed_segments_are_received_in_place),

@@ -350,7 +350,7 @@ static void room_changes_where_a_segment_is_large(void **state)
                 assert_int_equal(framer_room(&f, places), 2);
                 assert_ptr_equal(places[0].ptr, dest);
                 assert_int_equal(places[0].len, len);
-                assert_int_equal(places[1].len, len < FRAMER_DIRECT_LEN ? FRAMER_CHUNK_LEN : header);
+                assert_int_equal(places[1].len, len < FRAMER_DIRECT_LEN ? FRAMER_STREAM_LEN : header);
                 memcpy(dest, s->bytes + header, len);
                 memcpy(places[1].ptr, s->bytes + s->pdus[1].at, more);
                 framer_filled(&f, len + more);

@@ -107,6 +107,38 @@ static void a_logout_waits_for_the_commands_it_ends(void **state)
     PROVES("R7143-11.14-03", "target");
 }
 
+/* Whatever comes behind a logout is read and dropped: no memory waits for the rest of its data. */
+static void what_follows_a_logout_takes_no_memory(void **state)
+{
+    (void)state;
+    static const uint8_t data[8192];
+    uint8_t bhs[PDU_BHS_LEN];
+    struct pdu_scsi_command p;
+    login(0, "");
+    w.delay = true;
+    read_send(&c, 0, 1);
+    logout_send(&c, 0, 1, 0x600d);
+    uint64_t chunks = pool_chunks_in_use(w.pool), discarded = w.r.counters.discarded_pdus;
+    pdu_scsi_command_init(&p);
+    p.final = p.write = 1;
+    p.itt = 0x77;
+    p.expected_data_transfer_length = sizeof data;
+    p.cmd_sn = c.cmd_sn;
+    pdu_scsi_command_encode(&p, bhs);
+    be24_put(bhs + 5, sizeof data);
+    client_bytes(&c, bhs, sizeof bhs);
+    client_bytes(&c, data, sizeof data / 2);
+    client_push(&c);
+    assert_int_equal(pool_chunks_in_use(w.pool), chunks);
+    client_bytes(&c, data, sizeof data / 2);
+    client_push(&c);
+    assert_int_equal(w.r.counters.discarded_pdus, discarded + 1);
+    w.delay = false;
+    world_release(&w);
+    client_expect(&c, PDU_OP_logout_response);
+    assert_true(c.closed);
+}
+
 /* The state follows the answer, not the output. */
 static void a_logout_is_done_when_it_is_answered(void **state)
 {
@@ -429,6 +461,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_logout_waits_for_the_commands_it_ends),
+        TEST(what_follows_a_logout_takes_no_memory),
         TEST(a_logout_is_done_when_it_is_answered),
         TEST(recovery_below_level_two_is_refused),
         TEST(closing_a_lost_connection_ends_its_tasks),
