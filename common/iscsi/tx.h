@@ -14,23 +14,26 @@
 
 struct env;
 
-#define TX_AHS_MAX 64u /* bytes of AHS that we ever send */
+#define TX_AHS_MAX  64u                                         /* bytes of AHS that we ever send */
+#define TX_HEAD_MAX (PDU_BHS_LEN + TX_AHS_MAX + PDU_DIGEST_LEN) /* bytes of one PDU's headers */
+#define TX_RUN_LEN  768u /* bytes: takes PDUs while one more has room */
 
-struct tx_pdu {
+/* PDUs whose headers lie side by side: they cost one object and one place. Only the last of them may have a
+ * data segment, or somebody who waits for it. */
+struct tx_run {
     struct list_node node;
     struct slice data; /* one reference, or borrowed until sent */
     /* Borrowed, may be NULL: decremented when the last byte has been sent or the queue is dropped. */
     uint32_t *done_count;
-    uint32_t sent;                    /* bytes of this PDU already gone */
+    uint32_t sent;                    /* bytes of this run already gone */
     uint16_t head_len;                /* bytes */
     uint8_t tail_len;                 /* bytes */
     uint8_t tail[3 + PDU_DIGEST_LEN]; /* padding and data digest */
-    /* In the second cache line: a PDU without AHS needs no third. */
-    uint8_t head[PDU_BHS_LEN + TX_AHS_MAX + PDU_DIGEST_LEN];
+    uint8_t head[TX_RUN_LEN];         /* in the second cache line: one PDU without AHS needs no third */
 };
-#define TX_PDU_ALIGN 64u
+#define TX_RUN_ALIGN 64u
 
-/* Free tx_pdu objects of one reactor; grows through env, never shrinks until freed. */
+/* Free runs of one reactor; grows through env, never shrinks until freed. */
 struct tx_pool {
     const struct env *env; /* borrowed for the pool's life */
     struct list_node free;
@@ -42,7 +45,8 @@ void tx_pool_fini(struct tx_pool *pool); /* all objects must be back */
 struct tx {
     struct tx_pool *pool; /* borrowed */
     struct list_node queue;
-    struct tx_pdu *open;   /* owned: its header is being written */
+    struct tx_run *open;   /* owned: its first header is being written */
+    uint8_t *head;         /* where tx_open said; NULL: it is queued */
     uint64_t queued_bytes; /* on the queue, not yet sent */
     bool header_digest, data_digest;
 };
@@ -58,7 +62,7 @@ int tx_add(struct tx *tx, const uint8_t *bhs, const uint8_t *ahs, uint32_t ahs_l
            uint32_t *done_count);
 /* The same in two steps, without the copy: where the 48 bytes of the next PDU's header are to be written, or
  * NULL when memory is out; and its queueing, which cannot fail. A header that is never queued is harmless:
- * the next tx_open or tx_add uses its place. */
+ * the next tx_open or tx_add uses its place. Between the two calls nothing is queued or sent. */
 uint8_t *tx_open(struct tx *tx);
 void tx_close(struct tx *tx, struct slice *data, uint32_t *done_count);
 /* Lends up to `max` (> 0) places from the front of the queue; returns how many. Unchanged until tx_sent or

@@ -403,6 +403,95 @@ static void a_header_may_be_written_in_its_place(void **state)
     assert_non_null(tx_open(&f->tx)); /* what is never queued goes with the rest */
 }
 
+/* ---- runs ---- */
+
+static void headers_without_data_share_a_place(void **state)
+{
+    struct fixture *f = *state;
+    for (int digests = 0; digests < 2; digests++) {
+        struct stream *s = stream_new(digests, digests);
+        for (uint32_t i = 0; i < 60; i++)
+            stream_add(s, i % 7 ? 0 : TX_AHS_MAX, i % 20 == 19 ? 100 : 0, 0); /* every twentieth with data */
+        uint8_t *out = malloc(s->len);
+        struct io_vec places[PLACES_MAX];
+        add_all(f, s);
+        uint32_t runs = (uint32_t)f->tx_pool.allocated; /* none is longer than it may be, none much shorter */
+        assert_true(runs >= s->len / (TX_RUN_LEN + 100) && runs <= s->len / (TX_RUN_LEN - TX_HEAD_MAX) + 3);
+        assert_int_equal(tx_gather(&f->tx, places, PLACES_MAX), runs + 3u * (digests ? 2 : 1));
+        tx_sent(&f->tx, 0);
+        assert_int_equal(send_some(&f->tx, SIZE_MAX, PLACES_MAX, out), s->len);
+        assert_memory_equal(out, s->bytes, s->len);
+        assert_false(tx_pending(&f->tx));
+        free(out);
+        stream_free(s);
+        tx_pool_fini(&f->tx_pool);
+        tx_pool_init(&f->tx_pool, &f->env);
+    }
+}
+
+/* What is lent stays as it is, although more PDUs join its run; wherever the sending stops. */
+static void a_run_grows_behind_what_is_lent(void **state)
+{
+    struct fixture *f = *state;
+    for (uint32_t cut = 0; cut <= 2 * PDU_BHS_LEN; cut++) {
+        struct stream *s = stream_new(false, false);
+        for (uint32_t i = 0; i < 6; i++)
+            stream_add(s, 0, i == 5 ? 9 : 0, 0);
+        uint8_t out[8 * PDU_BHS_LEN];
+        struct io_vec lent[PLACES_MAX];
+        add(&f->tx, &s->pdus[0], NULL);
+        add(&f->tx, &s->pdus[1], NULL);
+        assert_int_equal(tx_gather(&f->tx, lent, PLACES_MAX), 1);
+        for (uint32_t i = 2; i < 6; i++)
+            add(&f->tx, &s->pdus[i], NULL);
+        assert_int_equal(lent[0].len, 2 * PDU_BHS_LEN);
+        memcpy(out, lent[0].ptr, cut);
+        tx_sent(&f->tx, cut);
+        assert_int_equal(f->tx.queued_bytes, s->len - cut);
+        assert_int_equal(send_some(&f->tx, SIZE_MAX, PLACES_MAX, out + cut), s->len - cut);
+        assert_memory_equal(out, s->bytes, s->len);
+        assert_int_equal(f->tx_pool.allocated, 1);
+        stream_free(s);
+    }
+}
+
+/* The last byte of its PDU, not that of a run that others would make longer. */
+static void who_waits_ends_a_run(void **state)
+{
+    struct fixture *f = *state;
+    struct stream *s = stream_new(true, true);
+    uint32_t done = 0;
+    uint8_t byte;
+    for (uint32_t i = 0; i < 4; i++)
+        stream_add(s, 0, 0, 0);
+    tx_set_digests(&f->tx, true, true);
+    for (uint32_t i = 0; i < 4; i++)
+        add(&f->tx, &s->pdus[i], i == 1 ? &done : NULL);
+    for (size_t n = 0; n < s->len; n++) {
+        assert_int_equal(done, n < s->pdus[2].at ? 1 : 0);
+        assert_int_equal(send_some(&f->tx, 1, PLACES_MAX, &byte), 1);
+        assert_int_equal(byte, s->bytes[n]);
+    }
+    stream_free(s);
+}
+
+static void an_empty_data_segment_is_let_go_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct stream *s = stream_new(false, false);
+    struct pool *pool;
+    stream_add(s, 0, 0, 0);
+    assert_int_equal(pool_new(env_host(), POOL_LIMIT, &pool), 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct slice none = slice_take(pool_get(pool, 8), 0, 0);
+        assert_int_equal(tx_add(&f->tx, s->pdus[0].bhs, NULL, 0, &none, NULL), 0);
+        assert_null(none.chunk);
+        assert_int_equal(pool_chunks_in_use(pool), 0);
+    }
+    pool_free(pool);
+    stream_free(s);
+}
+
 static void without_memory_no_header_is_opened(void **state)
 {
     struct fixture *f = *state;
@@ -446,6 +535,10 @@ int main(void)
         TEST(steady_state_does_not_touch_the_heap),
         TEST(an_empty_queue_moves_to_another_pool),
         TEST(a_header_may_be_written_in_its_place),
+        TEST(headers_without_data_share_a_place),
+        TEST(a_run_grows_behind_what_is_lent),
+        TEST(who_waits_ends_a_run),
+        TEST(an_empty_data_segment_is_let_go_at_once),
         TEST(without_memory_no_header_is_opened),
         TEST(an_open_header_stays_behind),
     };
