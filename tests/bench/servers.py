@@ -38,7 +38,6 @@ class Server:
     """One process on the target's core; a context manager."""
 
     spins = False  # takes the core even without work
-    alone = False  # must not run beside the row's others: it spins, or locks the file that they use
     lun = 0
 
     def __init__(self, folder):
@@ -114,7 +113,7 @@ class Ceiling(Server):
     def __init__(self, folder, load, spin=False, file=None, copy=None, size=SIZE):
         super().__init__(folder)
         self.load, self.file, self.copy, self.size = load, file, copy, size
-        self.spins = self.alone = spin
+        self.spins = spin
 
     def common(self):
         return ["--size", self.size, "--connections", self.load.sessions, *(["--spin"] if self.spins else [])]
@@ -152,7 +151,6 @@ class Lunette(Server):
         super().__init__(folder)
         self.load, self.store, self.options, self.data = load, store, list(options), data
         self.spins = "always" in self.options
-        self.alone = self.spins or store in ("file", "direct")
 
     def spec(self):
         if self.store in ("memory", "null"):
@@ -162,7 +160,6 @@ class Lunette(Server):
     def command(self):
         return [BIN / "lunette-target", "serve", "--target", IQN, "--lun", self.spec(), "--portal", "127.0.0.1:0",
                 "--reactors", 1, "--log-level", "warn", *self.options]
-
 
     def ready(self):
         super().ready()
