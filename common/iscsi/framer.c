@@ -222,8 +222,22 @@ static bool framer_data_digest_good(const struct framer *f)
     return digest_final(digest_update(crc, f->trailer, pad)) == digest_get(f->trailer + pad);
 }
 
+/* The usual case in one step: data and padding lie whole in the arrival chunk, without a digest. */
+static bool framer_take_whole(struct framer *f)
+{
+    uint32_t len = f->pdu.data_len, total = framer_data_total(f);
+    if (f->data_digest || f->dest || f->skipping || f->input.len < total)
+        return false;
+    f->pdu.data = slice_sub(&f->input, 0, len);
+    framer_consume(f, total);
+    f->pdu_told = true;
+    return true;
+}
+
 static enum framer_result framer_take_data(struct framer *f)
 {
+    if (framer_take_whole(f))
+        return FRAMER_PDU;
     if (!f->dest && !f->skipping && !framer_find_place(f))
         return FRAMER_NO_MEMORY;
     framer_fill_from_input(f);
