@@ -18,7 +18,7 @@ void framer_init(struct framer *f, struct pool *pool, uint32_t max_data)
     f->max_data = max_data;
     f->max_ahs = PDU_AHS_LEN_MAX;
     f->header_need = PDU_BHS_LEN;
-    f->announce = UINT64_MAX;
+    f->announce = FRAMER_ALL;
 }
 
 static void framer_drop_spare(struct framer *f)
@@ -66,9 +66,9 @@ void framer_set_digests(struct framer *f, bool header, bool data)
     f->data_digest = data;
 }
 
-void framer_announce(struct framer *f, uint64_t opcodes)
+void framer_announce(struct framer *f, uint8_t opcode)
 {
-    f->announce = opcodes;
+    f->announce = opcode;
 }
 
 /* Bytes of padding and digest behind the data segment. Only for PDUs that have one (R7143-11.2.3-03). */
@@ -269,7 +269,8 @@ enum framer_result framer_next(struct framer *f, struct framer_pdu **out)
         return FRAMER_PDU;
     }
     f->stage = FRAMER_AT_DATA;
-    return f->announce >> pdu_opcode(f->pdu.bhs) & 1 ? FRAMER_HEADER : framer_take_data(f);
+    bool announced = f->announce == FRAMER_ALL || f->announce == pdu_opcode(f->pdu.bhs);
+    return announced ? FRAMER_HEADER : framer_take_data(f);
 }
 
 void framer_place(struct framer *f, uint8_t *dest)

@@ -64,11 +64,11 @@ enum framer_stage { FRAMER_AT_HEADER, FRAMER_AT_DATA, FRAMER_BROKEN };
 struct framer {
     struct pool *pool; /* borrowed: where chunks come from */
     bool header_digest, data_digest;
+    uint8_t announce; /* an opcode, or FRAMER_ALL: see framer_announce */
     /* Bytes: our MaxRecvDataSegmentLength, or the owner's hard limit. At most POOL_CLASS_MAX. The owner may
      * change it between PDUs. */
     uint32_t max_data;
-    uint32_t max_ahs;  /* bytes */
-    uint64_t announce; /* opcodes, a bit each: see framer_announce */
+    uint32_t max_ahs; /* bytes */
 
     /* state: private to framer.c */
     enum framer_stage stage;
@@ -97,8 +97,9 @@ void framer_fini(struct framer *f); /* releases what it holds */
  * header of the next is whole. */
 void framer_set_digests(struct framer *f, bool header, bool data);
 
-/* For which opcodes FRAMER_HEADER is told, a bit (1 << opcode) each; at first for all. */
-void framer_announce(struct framer *f, uint64_t opcodes);
+/* For which PDUs FRAMER_HEADER is told: those of one opcode, or FRAMER_ALL, as it is at first. */
+#define FRAMER_ALL 0xffu
+void framer_announce(struct framer *f, uint8_t opcode);
 
 /* Places for the next bytes, at most FRAMER_PLACES_MAX; 0: any. In the middle of a data segment these are the
  * rest of it, its padding and digest, and, if the pool has a chunk, room for what follows: a whole chunk

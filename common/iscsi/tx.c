@@ -64,7 +64,6 @@ static void tx_abandon(struct tx *tx)
     if (tx->open)
         list_push_front(&tx->pool->free, &tx->open->node);
     tx->open = NULL;
-    tx->head = NULL;
 }
 
 void tx_fini(struct tx *tx)
@@ -147,8 +146,7 @@ static void tx_queue(struct tx *tx, const uint8_t *ahs, uint32_t ahs_len, struct
 {
     assert(!data || data->len <= PDU_DATA_LEN_MAX);
     struct tx_run *last = tx_last(tx), *run = last ? last : tx_begin(tx);
-    assert(tx->head == run->head + run->head_len && "something was queued or sent meanwhile");
-    tx->head = NULL;
+    assert(tx->opened_at == run->head_len && "something was queued or sent meanwhile");
     uint32_t before = run->head_len;
     if (data && data->len) {
         run->data = *data;
@@ -170,8 +168,10 @@ uint8_t *tx_open(struct tx *tx)
     struct tx_run *run = tx_last(tx);
     if (!run && !tx->open)
         tx->open = tx_run_get(tx->pool);
-    tx->head = run ? run->head + run->head_len : tx->open ? tx->open->head : NULL;
-    return tx->head;
+    tx->opened_at = run ? run->head_len : 0;
+    if (!run)
+        run = tx->open;
+    return run ? run->head + tx->opened_at : NULL;
 }
 
 void tx_close(struct tx *tx, struct slice *data, uint32_t *done_count)

@@ -46,9 +46,9 @@ struct tx {
     struct tx_pool *pool; /* borrowed */
     struct list_node queue;
     struct tx_run *open;   /* owned: its first header is being written */
-    uint8_t *head;         /* where tx_open said; NULL: it is queued */
     uint64_t queued_bytes; /* on the queue, not yet sent */
     bool header_digest, data_digest;
+    uint16_t opened_at; /* where in its run tx_open has told the next header to be */
 };
 void tx_init(struct tx *tx, struct tx_pool *pool);
 void tx_fini(struct tx *tx); /* drops the queue: counts down done_counts, releases slices */

@@ -30,8 +30,7 @@ void conn_set_state(struct tgt_conn *conn, enum conn_state state)
     assert(conn_next[conn->state] & (1u << state));
     conn->state = state;
     /* on_header looks at no other one */
-    framer_announce(&conn->framer,
-                    conn_input[state] == INPUT_FULL ? UINT64_C(1) << PDU_OP_data_out : UINT64_MAX);
+    framer_announce(&conn->framer, conn_input[state] == INPUT_FULL ? PDU_OP_data_out : FRAMER_ALL);
 }
 
 const char *conn_label(const struct tgt_conn *conn)

@@ -264,7 +264,7 @@ static void only_chosen_headers_are_announced(void **state)
         struct framer_pdu *pdu;
         unsigned told = 0, announced = 0;
         host_init(&h, s, POOL_LIMIT);
-        framer_announce(&h.f, UINT64_C(1) << PDU_OP_data_out);
+        framer_announce(&h.f, PDU_OP_data_out);
         for (size_t at = 0, part; at < s->len; at += part) {
             part = at == 0 && cut ? cut : s->len - at;
             struct chunk *chunk = pool_get(h.pool, (uint32_t)part);
