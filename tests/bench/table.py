@@ -18,8 +18,9 @@ def number(value):
 
 
 def judge(row, medians):
-    """One verdict for a row: by rate where the core was busy, else by CPU per command."""
-    base, words = medians.get(row["base"], {}), []
+    """One verdict for a row: by rate where the core was busy, else by CPU per command. Where the goal names CPU, or tgt,
+    beside the rate, they count as well."""
+    base, tgt, words = medians.get(row["base"], {}), medians.get("tgt", {}).get(row["unit"]), []
     for who in row["judged"]:
         mine = medians.get(who, {})
         if not mine.get(row["unit"]) or not base.get(row["unit"]):
@@ -28,11 +29,19 @@ def judge(row, medians):
         rate = mine[row["unit"]] / base[row["unit"]]
         cpu = mine["cpu"] / base["cpu"] if mine.get("cpu") and base.get("cpu") else None
         busy = min(mine.get("busy", 0), base.get("busy", 0)) >= 0.95
-        depth_one = row["load"]["depth"] == 1
-        good = rate >= row["required"] if busy or depth_one or cpu is None else cpu <= row["cpu_decides"]
+        by_rate = busy or row["load"]["depth"] == 1 or cpu is None
+
+        def reaches(least, most):
+            return rate >= least and (most is None or cpu is None or cpu <= most)
+
+        required = row["less"].get(who, row["required"])
+        good = reaches(required, row["cpu_required"]) if by_rate else cpu <= row["cpu_decides"]
         how = f"rate {rate:.2f}" + (f", CPU {cpu:.2f}" if cpu else "")
-        how += "" if busy or depth_one else ", by CPU: core not busy"
-        aim = " (aim too)" if good and (busy or depth_one) and rate >= row["aimed"] else ""
+        how += "" if by_rate else ", by CPU: core not busy"
+        aim = " (aim too)" if good and by_rate and reaches(max(required, row["aimed"]), row["cpu_aimed"]) else ""
+        if row["tgt_times"] and tgt and mine[row["unit"]] < row["tgt_times"] * tgt:
+            good, aim = False, ""
+            how += f", only {mine[row['unit']] / tgt:.1f} times tgt"
         words.append(f"{who}: {'met' if good else 'missed'}{aim}: {how} of {row['base']}")
     return "; ".join(words)
 
@@ -67,6 +76,8 @@ def verdicts(report):
     lines = ["| row | goal | verdict |", "|---|---|---|"]
     for row in report["rows"]:
         goal = f"at least {row['required']:.2f} of {row['base']}" + (f"; {row['note']}" if row["note"] else "")
+        goal += f", at most {row['cpu_required']:.2f} of its CPU" if row["cpu_required"] else ""
+        goal += f", {row['tgt_times']} times tgt" if row["tgt_times"] else ""
         lines.append(f"| {row['name']} | {goal} | {judge(row, medians_of(row['result']))} |")
     for row in report["special"]:
         lines.append(f"| {row['name']} | {row['goal']} | {row['verdict']} |")

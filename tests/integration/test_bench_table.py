@@ -1,0 +1,52 @@
+"""Goal: a verdict of make bench is what the row's goal says: rate, CPU beside it, other contenders' own goals, times tgt.
+Method: rows with made-up medians through tests/bench/table.py."""
+
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "bench"))
+import rows  # noqa: E402
+import table  # noqa: E402
+
+BASE = {"iops": 1000.0, "cpu": 1.0, "busy": 1.0}
+
+
+def row_of(name):
+    row = next(row for row in rows.rows(True, "/nowhere") if row.name == name)
+    return {"name": name, "load": {"depth": row.load.depth}, "unit": row.unit, "base": row.base, "required": row.required,
+            "aimed": row.aimed, "judged": list(row.judged), "cpu_decides": row.cpu_decides, "cpu_required": row.cpu_required,
+            "cpu_aimed": row.cpu_aimed, "tgt_times": row.tgt_times, "less": row.less, "note": row.note}
+
+
+def verdict(name, rate, cpu, busy=1.0, tgt=10.0):
+    row = row_of(name)
+    mine = {"iops": rate, "mb": rate, "cpu": cpu, "busy": busy}
+    medians = {who: mine for who in row["judged"]} | {row["base"]: BASE | {"mb": 1000.0}, "tgt": {"iops": tgt, "mb": tgt}}
+    return [word.split(": ")[1] for word in table.judge(row, medians).split("; ")]
+
+
+@pytest.mark.parametrize("rate, cpu, busy, tgt, expected", [
+    (850, 1.20, 1.0, 10, "met"),
+    (850, 1.26, 1.0, 10, "missed"),  # fast, but too dear
+    (790, 1.20, 1.0, 10, "missed"),
+    (910, 1.14, 1.0, 10, "met (aim too)"),
+    (910, 1.16, 1.0, 10, "met"),
+    (910, 1.14, 1.0, 92, "missed"),  # less than ten times tgt
+    (400, 1.20, 0.5, 10, "met"),  # the client was the limit
+    (950, 1.30, 0.5, 10, "missed"),
+])
+def test_small_commands_need_rate_and_cpu(rate, cpu, busy, tgt, expected):
+    assert verdict("4k-write-32", rate, cpu, busy, tgt) == [expected]
+
+
+def test_latency_is_judged_by_rate_though_nobody_is_busy():
+    assert verdict("depth1-sleeping", 960, 1.4, busy=0.6) == ["met (aim too)"]
+    assert verdict("depth1-sleeping", 940, 1.0, busy=0.6) == ["missed"]
+
+
+def test_each_backend_of_the_file_store_has_its_goal():
+    assert verdict("file-read-32", 740, 1.3) == ["missed", "met"]
+    assert verdict("file-read-32", 590, 1.3) == ["missed", "missed"]
+    assert verdict("file-read-32", 760, 1.3) == ["met (aim too)", "met (aim too)"]
