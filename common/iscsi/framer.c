@@ -230,6 +230,7 @@ static bool framer_take_whole(struct framer *f)
         return false;
     f->pdu.data = slice_sub(&f->input, 0, len);
     framer_consume(f, total);
+    f->data_have = total;
     f->pdu_told = true;
     return true;
 }

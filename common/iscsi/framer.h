@@ -9,15 +9,23 @@
  *   owner looks at it and may call framer_place(dest) to have the data segment put there (dest stays valid
  *   until FRAMER_PDU or framer_unplace), framer_skip to have it read and dropped, or nothing: then it ends up
  *   as a slice (of the chunk it arrived in when it is whole there, else of a pool chunk taken for it).
- *   Given only when the PDU has a data segment, and an opcode that the owner wants announced
- * (framer_announce); otherwise FRAMER_PDU comes at once. FRAMER_PDU: all there, data digest verified (or
- * pdu->data_digest_bad set: recovery is the owner's decision). pdu's pointers are valid until the next
- * framer_next call; to keep data, take `pdu->data` (slice_sub or move). FRAMER_NEED_MORE: no complete step
- * left; any whole chunk is released. FRAMER_NO_MEMORY: a chunk was needed and the pool had none; call
- * framer_next again when there is. Nothing is lost; no chunk may be brought in before that (framer_unread_len
- * tells whether bytes wait). FRAMER_HEADER_DIGEST: header digest wrong: the byte stream cannot be trusted
- * further (RFC 7143 7.7 / 7.8). FRAMER_TOO_LONG: DataSegmentLength is more than max_data (or AHS more than
- * max_ahs); pdu->bhs is valid. After the two errors the framer stays in that state.
+ *   Given only when the PDU has a data segment, and only for the PDUs that the owner wants to hear of
+ *   (framer_announce); otherwise FRAMER_PDU comes at once.
+ *
+ * FRAMER_PDU: all there, data digest verified (or pdu->data_digest_bad set: recovery is the owner's
+ * decision). pdu's pointers are valid until the next framer_next call; to keep data, take `pdu->data`
+ * (slice_sub or move).
+ *
+ * FRAMER_NEED_MORE: no complete step left; any whole chunk is released.
+ *
+ * FRAMER_NO_MEMORY: a chunk was needed and the pool had none; call framer_next again when there is. Nothing
+ * is lost; no chunk may be brought in before that (framer_unread_len tells whether bytes wait).
+ *
+ * FRAMER_HEADER_DIGEST: header digest wrong: the byte stream cannot be trusted further (RFC 7143 7.7 / 7.8).
+ *
+ * FRAMER_TOO_LONG: DataSegmentLength is more than max_data (or AHS more than max_ahs); pdu->bhs is valid.
+ *
+ * After the last two the framer stays in that state.
  *
  * Memory of one connection: one chunk of arrived bytes (FRAMER_CHUNK_LEN, or what the host brought) and one
  * for a data segment in the making (max_data), besides what the owner keeps. Skipping needs neither. Between

@@ -258,6 +258,7 @@ static void extent_set(struct memory *m, struct extent *e, struct buffer *buffer
     piece_release(m, old, data != NULL);
 }
 
+/* extent_to_change, where the bytes that there are cannot be changed. */
 static uint8_t *extent_renew(struct memory *m, struct extent *e, bool whole)
 {
     struct buffer *made = buffer_new(m, 1, !e->data && !whole);
@@ -396,12 +397,13 @@ static int transfer_cut(struct memory *m, struct store_req *req)
     return 0;
 }
 
+/* What lies in one extent, as small transfers nearly always do, has nothing to cut. */
 static inline int transfer(struct memory *m, struct store_req *req)
 {
     const struct io_vec *vec = req->vec;
     if (req->vec_count != 1 || req->offset % EXTENT_LEN + vec->len > EXTENT_LEN)
         return transfer_cut(m, req);
-    req->error_offset = req->offset; /* in case */
+    req->error_offset = req->offset; /* it fails as a whole, if at all */
     return part_transfer(m, req->verb, req->offset, vec->ptr, vec->len);
 }
 

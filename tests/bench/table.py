@@ -76,6 +76,7 @@ def verdicts(report):
     lines = ["| row | goal | verdict |", "|---|---|---|"]
     for row in report["rows"]:
         goal = f"at least {row['required']:.2f} of {row['base']}" + (f"; {row['note']}" if row["note"] else "")
+        goal += "".join(f"; {who}: {least:.2f}" for who, least in row["less"].items())
         goal += f", at most {row['cpu_required']:.2f} of its CPU" if row["cpu_required"] else ""
         goal += f", {row['tgt_times']} times tgt" if row["tgt_times"] else ""
         lines.append(f"| {row['name']} | {goal} | {judge(row, medians_of(row['result']))} |")

@@ -13,15 +13,8 @@ import table  # noqa: E402
 BASE = {"iops": 1000.0, "cpu": 1.0, "busy": 1.0}
 
 
-def row_of(name):
-    row = next(row for row in rows.rows(True, "/nowhere") if row.name == name)
-    return {"name": name, "load": {"depth": row.load.depth}, "unit": row.unit, "base": row.base, "required": row.required,
-            "aimed": row.aimed, "judged": list(row.judged), "cpu_decides": row.cpu_decides, "cpu_required": row.cpu_required,
-            "cpu_aimed": row.cpu_aimed, "tgt_times": row.tgt_times, "less": row.less, "note": row.note}
-
-
 def verdict(name, rate, cpu, busy=1.0, tgt=10.0):
-    row = row_of(name)
+    row = next(row for row in rows.rows(True, "/nowhere") if row.name == name).entry()
     mine = {"iops": rate, "mb": rate, "cpu": cpu, "busy": busy}
     medians = {who: mine for who in row["judged"]} | {row["base"]: BASE | {"mb": 1000.0}, "tgt": {"iops": tgt, "mb": tgt}}
     return [word.split(": ")[1] for word in table.judge(row, medians).split("; ")]
