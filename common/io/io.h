@@ -148,7 +148,9 @@ enum io_open_flags {
     IO_OPEN_DIRECT = 8,    /* O_DIRECT: the caller aligns memory, offset and length to io_file_info.align */
     IO_OPEN_LOCK = 16,     /* advisory exclusive lock (shared lock when read only): ERR_LOCKED when taken */
     IO_OPEN_TRUNCATE = 32,
-    IO_OPEN_DSYNC = 64
+    IO_OPEN_DSYNC = 64,
+    IO_OPEN_NO_ATIME = 128 /* reads leave the access time alone, where we may ask for that: a small read is
+                              cheaper without */
 };
 struct io_file_info {
     uint64_t size; /* bytes; for a block device its capacity */
@@ -189,8 +191,12 @@ struct io_now {
     size_t len;
     uint64_t offset; /* bytes */
     bool write, insist;
-    bool watch;  /* find out whether it waited; costs as much again as a small transfer's system call */
-    bool waited; /* result, with watch: the thread gave its core up meanwhile, it was not only kept from it */
+    bool watch; /* find out whether it waited, if it is slow: a little more work in each turn of the io */
+    uint64_t slow_ns; /* what took so long is slow; 0: do not look at the clock */
+    uint64_t took_ns; /* result, unless slow_ns is 0: since this turn's last look at the clock for such a
+                         transfer, or since it began */
+    bool waited; /* result, with watch: it was slow, and the thread has given its core up since this turn's
+                    first transfer with watch; it was not only kept from it */
 };
 int64_t io_transfer_now(struct io *io, struct io_now *now);
 

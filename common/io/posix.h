@@ -194,6 +194,10 @@ struct posix_io {
     uint8_t spins_left;     /* adaptive polling: waits that may begin with spinning */
     uint64_t wait_since_ns; /* when the first wait after the last completion began */
     uint64_t completions;   /* until the last turn */
+    uint64_t timed_turn;    /* stats.turns when a transfer was timed last */
+    uint64_t timed_ns;      /* env_now at its end */
+    uint64_t watched_turn;  /* stats.turns when `waits` was read last */
+    long waits;             /* how often this thread had waited for something by then */
 };
 
 /* Where a busy op is. Lives behind file_job in io_op.backend. */

@@ -156,6 +156,7 @@ int64_t sim_disk_transfer_now(struct io *io, struct io_now *now)
     if (!sim_happens(world, chance, SIM_FAULT_DISK_NOW))
         return ERR_AGAIN;
     now->waited = false;
+    now->took_ns = 0;
     struct io_vec vec = {now->ptr, now->len};
     const struct io_op op = {.type = now->write ? IO_OP_PWRITE : IO_OP_PREAD,
                              .handle = now->file,

@@ -165,6 +165,7 @@ int posix_init(struct posix_io *self, const struct io_backend *backend, const st
     io_init(&self->io, backend, env);
     self->ops = ops;
     list_init(&self->attempts);
+    self->timed_turn = self->watched_turn = UINT64_MAX; /* none yet */
     fd_table_init(&self->fds, env);
     int err = mailbox_init(&self->mailbox);
     if (err < 0)

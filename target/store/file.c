@@ -327,12 +327,11 @@ static bool before_time(_Atomic uint64_t *time, uint64_t now)
     return now < atomic_load_explicit(time, memory_order_relaxed);
 }
 
-/* It took long, from `begin` to `end`, and is known to have waited. */
-static void was_slow(struct file_store *f, uint64_t begin, uint64_t end)
+/* It took long, until `end`, and is known to have waited. */
+static void was_slow(struct file_store *f, uint64_t took, uint64_t end)
 {
-    uint64_t took = end - begin;
     if (end - atomic_load(&f->slow_since) > SLOW_WINDOW_NS) {
-        atomic_store(&f->slow_since, begin);
+        atomic_store(&f->slow_since, end - took);
         atomic_store(&f->slow_sum, 0);
     }
     if (atomic_fetch_add(&f->slow_sum, took) + took < SLOW_BUDGET_NS)
@@ -345,17 +344,17 @@ static void was_slow(struct file_store *f, uint64_t begin, uint64_t end)
  * the disk; so it is tried, and left for a while when it has taken long. */
 static int64_t write_insisting(struct file_store *f, struct io *io, struct io_now *now)
 {
-    const struct env *env = f->store.env;
-    uint64_t begin = env_now(env);
-    if (before_time(&f->rest_until, begin))
+    const uint64_t turn = io_now(io);
+    if (before_time(&f->rest_until, turn))
         return ERR_AGAIN;
-    now->watch = before_time(&f->watch_until, begin);
+    now->watch = before_time(&f->watch_until, turn);
+    now->slow_ns = SLOW_NS;
     int64_t result = io_transfer_now(io, now);
-    uint64_t end = env_now(env);
-    if (end - begin < SLOW_NS)
+    if (now->took_ns < SLOW_NS)
         return result;
-    if (now->watch ? now->waited : end - begin >= SLOW_BUDGET_NS)
-        was_slow(f, begin, end);
+    const uint64_t end = env_now(f->store.env);
+    if (now->watch ? now->waited : now->took_ns >= SLOW_BUDGET_NS)
+        was_slow(f, now->took_ns, end);
     atomic_store(&f->watch_until, end + SLOW_WATCH_NS);
     return result;
 }
@@ -393,7 +392,7 @@ static int open_or_create(struct io *io, const struct store_spec *spec, io_handl
                           struct io_file_info *info, bool *created, char *why, size_t why_len)
 {
     unsigned flags = (spec->readonly ? 0u : IO_OPEN_WRITE) | (spec->direct ? IO_OPEN_DIRECT : 0u) |
-                     (spec->shared ? 0u : IO_OPEN_LOCK);
+                     (spec->shared ? 0u : IO_OPEN_LOCK) | IO_OPEN_NO_ATIME;
     *created = false;
     int err = io_file_open(io, spec->path, flags, handle, info);
     if (err == ERR_NOTFOUND && !spec->readonly && spec->size) {

@@ -1,6 +1,7 @@
 /* Files: the same behaviour over every backend, on a real directory (or the simulated disk). */
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "test_io_common.h"
@@ -369,8 +370,43 @@ static void an_open_file_can_be_used_on_another_io(void **state)
 static int64_t now_at(struct rig *rig, io_handle file, void *bytes, size_t len, uint64_t offset, bool write,
                       bool insist)
 {
-    struct io_now now = {file, bytes, len, offset, write, insist, false, false};
+    struct io_now now = {
+        .file = file, .ptr = bytes, .len = len, .offset = offset, .write = write, .insist = insist};
     return io_transfer_now(rig->io, &now);
+}
+
+/* A watched read that counts as slow when it took `slow_ns`; whether it is said to have waited. */
+static bool watched_read(struct rig *rig, io_handle file, uint64_t slow_ns)
+{
+    char byte;
+    struct io_now now = {
+        .file = file, .ptr = &byte, .len = 1, .insist = true, .watch = true, .slow_ns = slow_ns};
+    assert_int_equal(io_transfer_now(rig->io, &now), 1);
+    assert_true(now.took_ns > 0);
+    return now.waited;
+}
+
+/* The thread's own sleep stands for a disk that was waited for. */
+static void who_waited_is_told_from_who_was_slow(void **state)
+{
+    RIG(state);
+    const struct timespec sleep = {.tv_nsec = 1000000};
+    io_handle file = open_file(rig, fresh_path(), NEW_FILE, NULL);
+    assert_int_equal(write_at(rig, file, "x", 1, 0), 1);
+    nanosleep(&sleep, NULL); /* before the turn's first: not in it */
+    assert_false(watched_read(rig, file, 1));
+    assert_false(watched_read(rig, file, 1));
+    nanosleep(&sleep, NULL);
+    assert_false(watched_read(rig, file, UINT64_MAX)); /* not slow: nobody asks */
+    assert_true(watched_read(rig, file, 1));
+    assert_false(watched_read(rig, file, 1)); /* once is enough */
+    io_run(rig->io, io_now(rig->io));
+    nanosleep(&sleep, NULL); /* between turns, as the reactor sleeps */
+    assert_false(watched_read(rig, file, 1));
+    struct io_now now = {.file = file, .ptr = (char[1]){0}, .len = 1, .insist = true};
+    assert_int_equal(io_transfer_now(rig->io, &now), 1);
+    assert_true(now.took_ns == 0 && !now.waited); /* nobody looked at the clock */
+    io_file_close(rig->io, file);
 }
 
 static void what_is_cached_is_there_at_once(void **state)
@@ -400,6 +436,27 @@ static void what_is_cached_is_there_at_once(void **state)
         assert_memory_equal(in, out + 1, 4096);
     }
     io_file_close(rig->io, file);
+}
+
+/* The access time is told by the file system; a read moves it when it lies before the last change. */
+static void reads_leave_the_access_time_alone(void **state)
+{
+    RIG(state);
+    const struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 2000}};
+    for (unsigned flag = 0; flag <= IO_OPEN_NO_ATIME; flag += IO_OPEN_NO_ATIME) {
+        const char *path = fresh_path();
+        io_handle file = open_file(rig, path, NEW_FILE | flag, NULL);
+        char byte;
+        struct stat st;
+        assert_int_equal(write_at(rig, file, "x", 1, 0), 1);
+        assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
+        assert_int_equal(read_at(rig, file, &byte, 1, 0), 1);
+        assert_int_equal(stat(path, &st), 0);
+        if (!flag && st.st_atim.tv_sec == 1000)
+            skip(); /* a file system that keeps no access times (noatime) */
+        assert_int_equal(st.st_atim.tv_sec == 1000, flag != 0);
+        io_file_close(rig->io, file);
+    }
 }
 
 static void files_say_whether_they_lie_in_memory(void **state)
@@ -478,6 +535,8 @@ int main(void)
         RIG_TEST(what_is_cached_is_there_at_once),
         RIG_TEST_REAL(files_say_whether_they_lie_in_memory),
         RIG_TEST_REAL(transfers_in_memory_take_one_turn),
+        RIG_TEST_REAL(who_waited_is_told_from_who_was_slow),
+        RIG_TEST_REAL(reads_leave_the_access_time_alone),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     char command[128];
