@@ -112,14 +112,20 @@ def digest_rows():
 
 
 def file_rows(data):
-    def files(store):
-        return {f"lunette-{store}": lunette(store=store, data=data, options=["--io", "uring"]),
-                f"lunette-{store}-epoll": lunette(store=store, data=data, options=["--io", "epoll"])}
+    """Reads like a page cache that holds a file in large folios, ext4's writes like small ones: each is measured on both."""
+    def files(store, piece=1 << 20):
+        return {f"lunette-{store}": lunette(store=store, data=data, piece=piece, options=["--io", "uring"]),
+                f"lunette-{store}-epoll": lunette(store=store, data=data, piece=piece, options=["--io", "epoll"])}
 
-    yield Row("file-read-32", Load(), {"lunette-memory": lunette(), **files("file"), **files("direct")}, base="lunette-memory",
-              required=0.75, aimed=0.75, judged=("lunette-file", "lunette-file-epoll"), less={"lunette-file-epoll": 0.60})
-    yield Row("file-write-32", Load(write=True), {"ceiling-pwrite": ceiling(file=data), **files("file"), **files("direct")},
-              base="ceiling-pwrite", required=0.85, aimed=0.85, judged=("lunette-file", "lunette-file-epoll"))
+    small, large = 4096, 1 << 20
+    for folios, piece, direct in (("", large, files("direct")), ("-small-folios", small, {})):
+        yield Row(f"file-read-32{folios}", Load(), {"lunette-memory": lunette(), **files("file", piece), **direct},
+                  base="lunette-memory", required=0.75, aimed=0.75, judged=("lunette-file", "lunette-file-epoll"),
+                  less={"lunette-file-epoll": 0.60})
+    for folios, piece, direct in (("", small, files("direct")), ("-large-folios", large, {})):
+        yield Row(f"file-write-32{folios}", Load(write=True),
+                  {"ceiling-pwrite": ceiling(file=data, piece=piece), **files("file", piece), **direct},
+                  base="ceiling-pwrite", required=0.85, aimed=0.85, judged=("lunette-file", "lunette-file-epoll"))
 
 
 def rows(has_poll, data):

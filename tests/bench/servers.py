@@ -110,19 +110,16 @@ def figures(args, timeout=600):
 
 
 class Ceiling(Server):
-    def __init__(self, folder, load, spin=False, file=None, copy=None, size=SIZE):
+    def __init__(self, folder, load, spin=False, file=None, piece=1 << 20, copy=None, size=SIZE):
         super().__init__(folder)
-        self.load, self.file, self.copy, self.size = load, file, copy, size
+        self.load, self.file, self.piece, self.copy, self.size = load, file, piece, copy, size
         self.spins = spin
 
     def common(self):
         return ["--size", self.size, "--connections", self.load.sessions, *(["--spin"] if self.spins else [])]
 
     def command(self):
-        extra = []
-        if self.file:
-            path = file_for(self.file)
-            extra = ["--file", path]
+        extra = ["--file", file_for(self.file, self.piece)] if self.file else []
         return [CEILING, "serve", "--port", 0, *self.common(), *extra]
 
     def measure(self, load, seconds, warmup):
@@ -131,31 +128,40 @@ class Ceiling(Server):
                         *load.ceiling_args(), *(["--copy", self.copy] if self.copy else [])])
 
 
-def file_for(folder):
-    """A file of SIZE that is written, so that its blocks are there."""
+def file_for(folder, piece=1 << 20, cached=True):
+    """A new file of SIZE, in a state that is the same for all who ask. `piece`: bytes that are written at once; the page
+    cache keeps them together (a folio), and that makes its accesses several times as fast or as slow. `cached`: all of it
+    is in the page cache, and to be written back: else the first write to each page would cost several times as much as
+    later ones. Otherwise it is on the disk only."""
     path = pathlib.Path(folder) / "lunette-bench.img"
-    if not path.exists() or path.stat().st_size != SIZE:
-        with open(path, "wb") as out:
-            block = os.urandom(1 << 20)
-            for _ in range(SIZE >> 20):
+    path.unlink(missing_ok=True)
+    block = os.urandom(piece)
+    with open(path, "wb", buffering=0) as out:
+        for last in (False, True) if cached else (True,):
+            out.seek(0)
+            for _ in range(SIZE // piece):
                 out.write(block)
-            out.flush()
-            os.fsync(out.fileno())
+            if not (cached and last):
+                os.fsync(out.fileno())
+        if not cached:
+            os.posix_fadvise(out.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     return path
 
 
 class Lunette(Server):
-    """`store` is memory, null, file or direct; options go to serve."""
+    """`store` is memory, null, file or direct; options go to serve; `data` and `piece` are file_for's."""
 
-    def __init__(self, folder, load, store="memory", options=(), data=None):
+    def __init__(self, folder, load, store="memory", options=(), data=None, piece=1 << 20):
         super().__init__(folder)
-        self.load, self.store, self.options, self.data = load, store, list(options), data
+        self.load, self.store, self.options, self.data, self.piece = load, store, list(options), data, piece
         self.spins = "always" in self.options
 
     def spec(self):
         if self.store in ("memory", "null"):
             return f"{self.store}:size={SIZE}"
-        return f"file:{file_for(self.data)}" + (",direct" if self.store == "direct" else "")
+        if self.store == "direct":
+            return f"file:{file_for(self.data, cached=False)},direct"
+        return f"file:{file_for(self.data, self.piece)}"
 
     def command(self):
         return [BIN / "lunette-target", "serve", "--target", IQN, "--lun", self.spec(), "--portal", "127.0.0.1:0",
