@@ -2,15 +2,21 @@
  * go in; bytes, store requests, messages to other reactors and events come out. One `struct tgt_reactor` per
  * reactor thread; nothing here is shared between threads except configuration snapshots and LUs.
  *
- * The host (target/service, the simulator, unit tests, fuzzers):
- *   accepts a connection            -> tgt_conn_new
- *   wants to receive                -> tgt_conn_room: places to fill (recv_into), none = any (recv_any), or
- * not now has received                    -> tgt_conn_received / tgt_conn_received_chunk / tgt_conn_lost
- *   after every batch of inputs     -> tgt_run, then pulls tgt_next_event until false, submits
- * tgt_next_request, posts tgt_next_message, and sends what tgt_next_to_send names a send ended ->
- * tgt_conn_sent a store request ended           -> tgt_store_done a message arrived               ->
- * tgt_message tgt_deadline passed             -> tgt_tick A connection belongs to the engine until
- * TGT_EVENT_CONN_GONE; the host keeps its own data in conn->host. */
+ * The host (target/service, the simulator, unit tests, fuzzers) calls
+ *
+ *   when                           what
+ *   a connection was accepted      tgt_conn_new
+ *   it wants to receive            tgt_conn_room: places to fill, or none: any chunk will do
+ *   it has received                tgt_conn_received, tgt_conn_received_chunk or tgt_conn_lost
+ *   a batch of input is over       tgt_run; then pulls tgt_next_event until false, submits tgt_next_request,
+ *                                  posts tgt_next_message, and sends what tgt_next_to_send names
+ *   a send has ended               tgt_conn_sent
+ *   a store request has ended      tgt_store_done
+ *   a message has arrived          tgt_message
+ *   tgt_deadline has passed        tgt_tick
+ *
+ * A connection belongs to the engine until TGT_EVENT_CLOSE; the host keeps its own data in
+ * tgt_conn_info.host. */
 #ifndef LUNETTE_TARGET_ISCSI_TARGET_H
 #define LUNETTE_TARGET_ISCSI_TARGET_H
 
@@ -99,7 +105,8 @@ void tgt_conn_received(struct tgt_conn *conn, uint32_t len); /* into the places 
 void tgt_conn_received_chunk(struct tgt_conn *conn, struct chunk *chunk,
                              uint32_t len); /* takes over the reference */
 /* The transport broke or ended (err: 0 for an orderly end of stream). No further input; the engine cleans up
- * and then says CONN_GONE. Loans of output end with tgt_conn_sent(conn, 0) from the host's completed send. */
+ * and then says TGT_EVENT_CLOSE. Loans of output end with tgt_conn_sent(conn, 0) from the host's completed
+ * send. */
 void tgt_conn_lost(struct tgt_conn *conn, int err);
 /* Lends output; 0: nothing. One loan at a time, until tgt_conn_sent. */
 uint32_t tgt_conn_gather(struct tgt_conn *conn, struct io_vec *places, uint32_t max);
@@ -151,6 +158,8 @@ void tgt_tick(struct tgt_reactor *r);
 /* Lets everything that became possible happen (SCSI events to PDUs, waiting R2Ts, windows). Cheap when
  * nothing did. */
 void tgt_run(struct tgt_reactor *r);
+/* The next tgt_run is likely to have output: sending before it would make two sends of one. */
+bool tgt_answers_due(const struct tgt_reactor *r);
 
 struct store_req *tgt_next_request(struct tgt_reactor *r);
 void tgt_store_done(struct tgt_reactor *r, struct store_req *req);
