@@ -44,6 +44,8 @@ int report_compare(FILE *out, const char *a, const char *b);
 /* "4K", "4K:70,64K:30"; "read=70,write=30"; return buf. */
 char *report_sizes(const struct pattern_options *p, char *buf, size_t len);
 char *report_mix(const struct pattern_options *p, char *buf, size_t len);
+/* "2026-11-22T03:31:04Z": when this is called, which is when the run is over; returns buf. */
+char *report_now(char *buf, size_t len);
 double report_per_second(uint64_t count, uint64_t ns);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "bench/report.h"
 #include "common/base/units.h"
+#include "common/base/version.h"
 
 #define PLOT_W    900
 #define PLOT_H    280
@@ -238,7 +239,7 @@ static void html_tail_plot(FILE *out, const struct histogram *h)
                 PLOT_TOP + AREA_H * (1 - (double)histogram_quantile(h, shares[i]) / most));
     fputs("\"/>\n", out);
     for (int i = 0; i < POINTS; i += 2) {
-        snprintf(text, sizeof text, "%.4g", shares[i] * 100);
+        snprintf(text, sizeof text, "%.6g", shares[i] * 100);
         plot_x_label(out, (double)i / (POINTS - 1), text);
     }
     plot_end(out, "percent of the commands");
@@ -252,5 +253,7 @@ void report_load_html(FILE *out, const struct bench_options *o, const struct lea
     html_rate_plot(out, r);
     html_latency_plot(out, &r->latency);
     html_tail_plot(out, &r->latency);
-    fputs("<p>Made by lunette-bench.</p>\n</body>\n</html>\n", out);
+    char now[32];
+    fprintf(out, "<p>Made by lunette-bench " LUNETTE_VERSION ", %s.</p>\n</body>\n</html>\n",
+            report_now(now, sizeof now));
 }

@@ -1,11 +1,23 @@
 #include <inttypes.h>
 #include <string.h>
+#include <time.h>
 
 #include "bench/report.h"
 #include "common/base/units.h"
+#include "common/base/version.h"
 
 const struct report_quantile report_quantiles[REPORT_QUANTILES] = {
     {"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p99.9", 0.999}, {"p99.99", 0.9999}};
+
+char *report_now(char *buf, size_t len)
+{
+    const time_t now = time(NULL);
+    struct tm utc;
+    buf[0] = '\0';
+    if (gmtime_r(&now, &utc))
+        strftime(buf, len, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    return buf;
+}
 
 double report_per_second(uint64_t count, uint64_t ns)
 {
@@ -80,8 +92,11 @@ static void json_latency(FILE *out, const struct histogram *h)
 
 static void json_begin(FILE *out, const struct bench_options *o, const char *mode)
 {
-    char url[1024];
-    fprintf(out, "{\"program\":\"lunette-bench\",\"format\":1,\"mode\":\"%s\",\n\"title\":", mode);
+    char url[1024], now[32];
+    fprintf(out,
+            "{\"program\":\"lunette-bench\",\"version\":\"" LUNETTE_VERSION
+            "\",\"format\":1,\"mode\":\"%s\",\"ended\":\"%s\",\n\"title\":",
+            mode, report_now(now, sizeof now));
     json_string(out, o->title ? o->title : "");
     fputs(",\"url\":", out);
     json_string(out, bench_options_url(o, url, sizeof url));

@@ -5,6 +5,7 @@ logins and idle sessions; also against Debian's targets. Method: short runs; not
 and digests go through the same initiator engine as everywhere, so one case of each is enough.
 """
 
+import datetime
 import json
 import os
 import threading
@@ -167,7 +168,13 @@ def test_html_stands_alone_and_is_well_formed(serve, tmp_path):
     assert len(plots) == 3 and all(p.getElementsByTagName("polyline") or p.getElementsByTagName("rect") for p in plots)
     assert "http" not in text.replace("http://www.w3.org/2000/svg", ""), "it must fetch nothing"
     assert "&lt;b&gt; &amp; &quot;c&quot;" in text
-    assert json.loads(data.read_text())["commands"] > 0
+    report = json.loads(data.read_text())
+    assert report["commands"] > 0
+    ended = datetime.datetime.fromisoformat(report["ended"].replace("Z", "+00:00"))
+    assert abs((datetime.datetime.now(datetime.timezone.utc) - ended).total_seconds()) < 60
+    assert f"lunette-bench {report['version']}, {report['ended'][:10]}" in text
+    labels = [t.firstChild.data for t in plots[2].getElementsByTagName("text") if t.getAttribute("text-anchor") == "middle"]
+    assert labels[0] == "0" and labels[-1] == "100" and len(set(labels)) == len(labels)
 
 
 def test_compare_prints_both_and_the_change(tmp_path):
