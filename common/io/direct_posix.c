@@ -3,8 +3,7 @@
  *
  * A socket is given to the backend to watch once, when first something on it would block, and for good. Its
  * slot remembers whether a receive or a send is worth trying, so a busy socket costs one recv and one sendmsg
- * per batch. A send is made when it is submitted; whatever else is worth trying waits on the `attempts` list
- * for the next turn. Completions come in the next turn: submitting never completes.
+ * per batch. What is worth trying waits on the `attempts` list for the next turn: submitting never completes.
  * A receive takes its chunk only for the call, so idle connections hold none.
  *
  * Eager receives: when one socket alone is busy, and its bytes were there when we looked, without waiting,
@@ -258,17 +257,7 @@ static bool posix_open_socket(struct posix_io *self, struct io_op *op)
     return true;
 }
 
-/* Who waits for the answer waits for this: it goes out now, and only its end is told in the next turn. */
-static void posix_send_now(struct posix_io *self, struct io_op *op)
-{
-    int64_t result = posix_try_send(self, op);
-    if (result == WOULD_BLOCK)
-        return;
-    fd_slot_end(fd_table_slot(&self->fds, op->handle), op);
-    posix_finish_later(self, op, result);
-}
-
-/* Never blocks and never completes: at most a watch begins here, or a send is made. */
+/* Never blocks and never completes: at most a watch begins here. */
 void posix_submit(struct io *io, struct io_op *op)
 {
     struct posix_io *self = posix_of(io);
@@ -286,10 +275,6 @@ void posix_submit(struct io *io, struct io_op *op)
         worth_trying = slot->readable || (slot->eager && op->type != IO_OP_ACCEPT);
     else if (slot->out == op)
         worth_trying = slot->writable;
-    if (worth_trying && op->type == IO_OP_SEND) {
-        posix_send_now(self, op);
-        return;
-    }
     if (!worth_trying) {
         int err = slot->watched ? 0 : self->ops->watch(self, op->handle);
         if (err == 0) {

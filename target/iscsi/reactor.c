@@ -195,13 +195,6 @@ void tgt_run(struct tgt_reactor *r)
         keep_hurry(r);
 }
 
-bool tgt_answers_due(const struct tgt_reactor *r)
-{
-    const struct scsi_reactor *scsi = &r->scsi;
-    return !list_empty(&scsi->ready) || !list_empty(&scsi->requests) || !list_empty(&scsi->tmfs) ||
-           !list_empty(&scsi->events);
-}
-
 uint64_t tgt_deadline(const struct tgt_reactor *r)
 {
     return r->deadline_ns;

@@ -158,8 +158,6 @@ void tgt_tick(struct tgt_reactor *r);
 /* Lets everything that became possible happen (SCSI events to PDUs, waiting R2Ts, windows). Cheap when
  * nothing did. */
 void tgt_run(struct tgt_reactor *r);
-/* The next tgt_run is likely to have output: sending before it would make two sends of one. */
-bool tgt_answers_due(const struct tgt_reactor *r);
 
 struct store_req *tgt_next_request(struct tgt_reactor *r);
 void tgt_store_done(struct tgt_reactor *r, struct store_req *req);

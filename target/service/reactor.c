@@ -207,16 +207,11 @@ static void arm_deadline(struct host_reactor *r)
     }
 }
 
-static void send_ready(struct host_reactor *r)
+static void send_and_receive(struct host_reactor *r)
 {
     struct tgt_conn *engine;
     while ((engine = tgt_next_to_send(&r->engine)) != NULL)
         host_conn_send(tgt_conn_host(engine));
-}
-
-static void receive(struct host_reactor *r)
-{
-    struct tgt_conn *engine;
     while ((engine = tgt_next_to_read(&r->engine)) != NULL)
         host_conn_recv(tgt_conn_host(engine));
     struct list_node *node;
@@ -228,17 +223,13 @@ void reactor_turn(void *arg)
 {
     struct host_reactor *r = arg;
     bool busy = true;
-    /* What was answered at once goes before all else is looked at, unless more answers are about to come. */
-    if (!tgt_answers_due(&r->engine))
-        send_ready(r);
     for (unsigned round = 0; busy && round < HOST_ROUNDS_MAX; round++) {
         tgt_run(&r->engine);
         busy = pull_events(r);
         busy |= submit_requests(r);
         busy |= post_messages(r);
     }
-    send_ready(r);
-    receive(r);
+    send_and_receive(r);
     /* Sockets get their turn before the rest of a long chain of work that always completes at once. */
     if (busy)
         reactor_kick(r);
