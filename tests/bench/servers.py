@@ -128,24 +128,44 @@ class Ceiling(Server):
                         *load.ceiling_args(), *(["--copy", self.copy] if self.copy else [])])
 
 
-def file_for(folder, piece=1 << 20, cached=True):
-    """A new file of SIZE, in a state that is the same for all who ask. `piece`: bytes that are written at once; the page
-    cache keeps them together (a folio), and that makes its accesses several times as fast or as slow. `cached`: all of it
-    is in the page cache, and to be written back: else the first write to each page would cost several times as much as
-    later ones. Otherwise it is on the disk only."""
-    path = pathlib.Path(folder) / "lunette-bench.img"
-    path.unlink(missing_ok=True)
+pieces = {}  # of the files that file_for has made
+
+
+def write_in(path, piece):
+    """Of what is written at once the page cache makes one folio, and the next write to it leaves that as it is."""
     block = os.urandom(piece)
-    with open(path, "wb", buffering=0) as out:
-        for last in (False, True) if cached else (True,):
-            out.seek(0)
-            for _ in range(SIZE // piece):
-                out.write(block)
-            if not (cached and last):
-                os.fsync(out.fileno())
-        if not cached:
-            os.posix_fadvise(out.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    with open(path, "r+b" if path.exists() else "wb", buffering=0) as out:
+        for _ in range(SIZE // piece):
+            out.write(block)
+
+
+def synced(path, then=lambda _: None):
+    with open(path, "r+b") as out:
+        os.fsync(out.fileno())
+        then(out.fileno())
+
+
+def file_for(folder, piece=1 << 20, cached=True):
+    """A file of SIZE, in a state that is the same for all who ask. `piece`: bytes that are written at once; the page cache
+    keeps them together, and that makes its accesses several times as fast or as slow. `cached`: all of it is in the page
+    cache, and to be written back: else the first write to each page would cost several times as much as later ones.
+    Otherwise it is on the disk only. The file stays from one measurement to the next: making it anew keeps the disk busy."""
+    path = pathlib.Path(folder) / ("lunette-bench.img" if cached else "lunette-bench-direct.img")
+    if pieces.get(path) != piece:
+        path.unlink(missing_ok=True)
+        write_in(path, piece)
+        synced(path)  # each block has its place on the disk
+        pieces[path] = piece
+    if cached:
+        write_in(path, piece)
+    else:
+        synced(path, lambda fd: os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED))
     return path
+
+
+def remove_files():
+    for path in pieces:
+        path.unlink(missing_ok=True)
 
 
 class Lunette(Server):
