@@ -221,8 +221,9 @@ static void send_cut(struct sim_world *world, struct sim_end *end, uint64_t most
 {
     struct sim_end *peer = sim_peer_of(end);
     const uint64_t through = sim_below(world, most);
-    /* Out of memory for these bytes: then they got lost on the way. */
-    if (through > 0)
+    /* Out of memory for these bytes: then they got lost on the way. Nothing comes behind the end of a
+     * direction. */
+    if (through > 0 && !peer->pipe.fin)
         (void)sim_pipe_append(world, peer, end->out->vec, through);
     if (sim_random(world) & 1) {
         sim_pipe_end(world, peer, true);

@@ -129,6 +129,32 @@ static void a_half_closed_direction_ends_while_the_other_goes_on(void **state)
     pair_close(&p);
 }
 
+/* Whatever of the second send the cut lets through. */
+static void nothing_comes_behind_the_end_of_a_direction(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct pair p;
+        pair_open(&p, seed, &(struct sim_options){.half_close = 1000});
+        b_receives(&p);
+        a_sends(&p, 1000);
+        while (sim_step(p.sim))
+            ;
+        assert_int_equal(p.recv.op.result, 0);
+        sim_world_set_options(p.sim, &(struct sim_options){.cut = 1000});
+        p.recv = p.send = wait_op_new();
+        a_sends(&p, 1000);
+        while (sim_step(p.sim))
+            ;
+        assert_int_equal(p.send.op.result, ERR_RESET);
+        b_receives(&p);
+        while (sim_step(p.sim))
+            ;
+        assert_true(p.recv.finished && p.recv.op.result <= 0);
+        pair_close(&p);
+    }
+}
+
 static void connects_are_refused_when_asked(void **state)
 {
     (void)state;
@@ -492,6 +518,7 @@ int main(void)
         cmocka_unit_test(a_stalled_direction_moves_again_with_all_its_bytes),
         cmocka_unit_test(a_half_open_connection_swallows_bytes_and_ends),
         cmocka_unit_test(a_half_closed_direction_ends_while_the_other_goes_on),
+        cmocka_unit_test(nothing_comes_behind_the_end_of_a_direction),
         cmocka_unit_test(connects_are_refused_when_asked),
         cmocka_unit_test(taps_see_what_passes_where_they_stand),
         cmocka_unit_test(a_crash_resets_peers_and_frees_names),
