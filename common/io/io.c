@@ -320,6 +320,17 @@ void io_zero(struct io *io, struct io_op *op, io_handle file, uint64_t offset, u
     io_submit(io, op, IO_OP_ZERO, file);
 }
 
+int io_map_new(struct io *io, io_handle file, struct io_map **out)
+{
+    return io->ops->map_new(io, file, out);
+}
+
+void io_map_free(struct io *io, struct io_map *map)
+{
+    if (map)
+        io->ops->map_free(io, map);
+}
+
 int64_t io_transfer_now(struct io *io, struct io_now *now)
 {
     int64_t done = io->ops->transfer_now(io, now);

@@ -160,6 +160,9 @@ struct io_file_info {
     uint32_t block_size; /* logical block of a device, st_blksize of a file */
     bool memory;     /* the file lies in memory: a transfer waits for no disk (else see io_transfer_now) */
     bool write_back; /* a write of whole blocks ends in a cache and only seldom waits */
+    /* So many reads in a row should have found their bytes in the page cache before io_map_new is worth its
+     * risk, which is to wait; 0: it cannot be mapped. */
+    uint32_t map_after;
 };
 /* ERR_INVALID for anything but a regular file or block device. `info` may be NULL. */
 int io_file_open(struct io *io, const char *path, unsigned flags, io_handle *out, struct io_file_info *info);
@@ -180,13 +183,30 @@ void io_discard(struct io *io, struct io_op *op, io_handle file, uint64_t offset
 /* The same, but the range stays allocated. ERR_UNSUPPORTED: write zeros yourself. */
 void io_zero(struct io *io, struct io_op *op, io_handle file, uint64_t offset, uint64_t len);
 
+/* The bytes of a file as the page cache has them, in this process's address space, to read only: a small read
+ * from there (io_now.map) takes no system call. Every io of the file's kind may use it, several at once. */
+struct io_map {
+    uint64_t len;         /* bytes, from the file's beginning: its size when the map was made */
+    struct io_map *older; /* the owner's */
+};
+/* For files whose info has map_after. ERR_NOMEM: also when this process has mapped four times the machine's
+ * memory already, for pages once read cost memory of the kernel's; ERR_INVALID: the file is empty. */
+int io_map_new(struct io *io, io_handle file, struct io_map **out);
+/* Before the file is closed, when nobody uses it. NULL is fine. */
+void io_map_free(struct io *io, struct io_map *map);
+
 /* A transfer at once, between two turns or inside one, without an operation: for what lies in the page cache.
  * The kernel is asked not to wait; with `insist` it is not asked, for files that tell (memory, write_back)
  * that waiting is not to be expected. Bytes moved, possibly fewer than asked for; ERR_AGAIN: it would have to
  * wait; ERR_UNSUPPORTED: this file or kernel cannot promise not to wait, in this direction; or another error.
- * After an error and after fewer bytes some of the data may have been written. */
+ * After an error and after fewer bytes some of the data may have been written.
+ *
+ * A read from a map does wait when the bytes are not in the page cache: it is for files of which that is not
+ * to be expected. Its errors are ERR_RANGE: not all of it is in the map; ERR_IO: the map cannot show it (the
+ * file was cut off, its disk has failed), and from now on shows nothing any more. */
 struct io_now {
     io_handle file;
+    const struct io_map *map; /* of `file`, with which it is not a system call; NULL: none */
     void *ptr;
     size_t len;
     uint64_t offset; /* bytes */
@@ -195,8 +215,9 @@ struct io_now {
     uint64_t slow_ns; /* what took so long is slow; 0: do not look at the clock */
     uint64_t took_ns; /* result, unless slow_ns is 0: since this turn's last look at the clock for such a
                          transfer, or since it began */
-    bool waited; /* result, with watch: it was slow, and the thread has given its core up since this turn's
-                    first transfer with watch; it was not only kept from it */
+    /* Result: it was slow, and not only kept from its core. With watch: the thread has given its core up
+     * since this turn's first transfer with watch. From a map: it has waited for a page. */
+    bool waited;
 };
 int64_t io_transfer_now(struct io *io, struct io_now *now);
 

@@ -33,6 +33,8 @@ struct io_backend {
     int (*file_rename)(struct io *io, const char *from, const char *to);
     int (*file_remove)(struct io *io, const char *path);
     int (*dir_sync)(struct io *io, const char *path);
+    int (*map_new)(struct io *io, io_handle file, struct io_map **out);
+    void (*map_free)(struct io *io, struct io_map *map);
     int64_t (*transfer_now)(struct io *io, struct io_now *now);
 };
 

@@ -118,6 +118,14 @@ int64_t file_transfer_now(struct io *io, struct io_now *now);
 /* The whole operation, blocking. */
 int64_t file_run(const struct io_op *op);
 
+/* ---- map_posix.c ---- */
+
+/* io_backend.map_new, map_free. */
+int map_new(struct io *io, io_handle file, struct io_map **out);
+void map_free(struct io *io, struct io_map *map);
+/* Copies out of the map, as io_now says. */
+int64_t map_read(const struct io_map *map, uint64_t offset, void *to, size_t len);
+
 /* ---- pool_posix.c: file operations on threads ---- */
 
 enum { FILE_POOL_THREADS = 4 };
@@ -198,6 +206,7 @@ struct posix_io {
     uint64_t timed_ns;      /* env_now at its end */
     uint64_t watched_turn;  /* stats.turns when `waits` was read last */
     long waits;             /* how often this thread had waited for something by then */
+    long page_waits;        /* how often it had waited for a page of a file when that was looked at last */
 };
 
 /* Where a busy op is. Lives behind file_job in io_op.backend. */
@@ -264,7 +273,8 @@ int posix_file_open(struct io *io, const char *path, unsigned flags, io_handle *
         .attach = posix_attach, .local_addr = posix_local_addr, .peer_addr = posix_peer_addr,                \
         .shutdown = posix_shutdown, .close = posix_close, .file_open = posix_file_open,                      \
         .file_resize = file_resize, .file_allocate = file_allocate, .file_rename = file_rename,              \
-        .file_remove = file_remove, .dir_sync = file_dir_sync, .transfer_now = file_transfer_now,            \
+        .file_remove = file_remove, .dir_sync = file_dir_sync, .map_new = map_new, .map_free = map_free,     \
+        .transfer_now = file_transfer_now,                                                                   \
     }
 
 #endif

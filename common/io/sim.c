@@ -288,6 +288,8 @@ static const struct io_backend sim_backend = {
     .file_rename = sim_disk_rename,
     .file_remove = sim_disk_remove,
     .dir_sync = sim_disk_dir_sync,
+    .map_new = sim_disk_map_new,
+    .map_free = sim_disk_map_free,
     .transfer_now = sim_disk_transfer_now,
 };
 

@@ -109,6 +109,7 @@ enum sim_fault {
     SIM_FAULT_DISK_SHORT,
     SIM_FAULT_DISK_SLOW,
     SIM_FAULT_DISK_NOW,       /* no fault: a transfer that must not wait was done */
+    SIM_FAULT_DISK_MAP,       /* no fault: a read from a map */
     SIM_FAULT_DISK_REORDERED, /* an operation completed before one that was submitted earlier */
     SIM_FAULT_POWER_CUT,
     SIM_FAULT_LOST_WRITE, /* a sector went back to an older version at a power cut */

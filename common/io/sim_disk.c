@@ -145,18 +145,60 @@ void sim_disk_try(struct sim_world *world, struct io_op *op)
     sim_deliver(op, result);
 }
 
+int sim_disk_map_new(struct io *io, io_handle file, struct io_map **out)
+{
+    struct sim_world *world = sim_world_of(io);
+    struct sim_open *open = sim_handle_get(world, file, SIM_FILE);
+    if (open->file->size == 0)
+        return ERR_INVALID;
+    struct sim_map *self = env_alloc(world->heap, sizeof *self);
+    if (!self)
+        return ERR_NOMEM;
+    *self = (struct sim_map){.map.len = open->file->size};
+    list_push_back(&open->maps, &self->node);
+    *out = &self->map;
+    return 0;
+}
+
+void sim_disk_map_free(struct io *io, struct io_map *map)
+{
+    struct sim_map *self = container_of(map, struct sim_map, map);
+    list_remove(&self->node);
+    env_free(sim_world_of(io)->heap, self);
+}
+
+/* Waits as often as an attempt would find nothing. A page that cannot be had is seen as zeros. */
+static int64_t disk_map_read(struct sim_world *world, const struct sim_open *open, struct io_now *now)
+{
+    struct sim_map *self = container_of((struct io_map *)(uintptr_t)now->map, struct sim_map, map);
+    const uint64_t end = now->offset + now->len;
+    if (now->len > self->map.len || now->offset > self->map.len - now->len)
+        return ERR_RANGE;
+    now->waited = !sim_chance(world, world->options.disk_now);
+    world->faults[SIM_FAULT_DISK_MAP]++;
+    self->broken = self->broken || end > open->file->size ||
+                   sim_happens(world, world->options.disk_error, SIM_FAULT_DISK_READ_ERROR);
+    if (self->broken)
+        memset(now->ptr, 0, now->len);
+    else
+        sim_file_copy_out(open->file, now->offset, now->ptr, now->len);
+    return self->broken ? ERR_IO : (int64_t)now->len;
+}
+
 /* What is not in this cache is not there for now; an attempt that fails may have written some of its data. */
 int64_t sim_disk_transfer_now(struct io *io, struct io_now *now)
 {
     struct sim_world *world = sim_world_of(io);
     struct sim_open *open = sim_handle_get(world, now->file, SIM_FILE);
     const uint32_t chance = world->options.disk_now;
+    now->waited = false;
+    now->took_ns = 0;
+    if (now->map)
+        return disk_map_read(world, open, now);
     if (now->write && !now->insist && chance % 2)
         return ERR_UNSUPPORTED;
     if (!sim_happens(world, chance, SIM_FAULT_DISK_NOW))
         return ERR_AGAIN;
-    now->waited = false;
-    now->took_ns = 0;
     struct io_vec vec = {now->ptr, now->len};
     const struct io_op op = {.type = now->write ? IO_OP_PWRITE : IO_OP_PREAD,
                              .handle = now->file,
@@ -286,6 +328,7 @@ int sim_disk_open(struct io *io, const char *path, unsigned flags, io_handle *ou
         return err;
     }
     *open = (struct sim_open){.file = file, .flags = flags};
+    list_init(&open->maps);
     file->opens++;
     file_lock(file, flags);
     sim_handle_own(world, *out, io);
@@ -299,7 +342,8 @@ int sim_disk_open(struct io *io, const char *path, unsigned flags, io_handle *ou
                                       .can_discard = (flags & IO_OPEN_WRITE) != 0,
                                       .align = flags & IO_OPEN_DIRECT ? SIM_DIRECT_ALIGN : 1,
                                       .block_size = SIM_PAGE_LEN,
-                                      .write_back = !(flags & (IO_OPEN_DIRECT | IO_OPEN_DSYNC))};
+                                      .write_back = !(flags & (IO_OPEN_DIRECT | IO_OPEN_DSYNC)),
+                                      .map_after = flags & IO_OPEN_DIRECT ? 0 : SIM_MAP_AFTER};
     return 0;
 }
 
@@ -369,6 +413,15 @@ int sim_disk_dir_sync(struct io *io, const char *path)
     return 0;
 }
 
+/* What a crash has left of it. */
+static void open_free(struct sim_world *world, struct sim_open *open)
+{
+    struct list_node *node;
+    while ((node = list_pop_front(&open->maps)))
+        env_free(world->heap, list_entry(node, struct sim_map, node));
+    env_free(world->heap, open);
+}
+
 void sim_disk_close(struct sim_world *world, io_handle handle)
 {
     struct sim_open *open = sim_handle_get(world, handle, SIM_FILE);
@@ -381,7 +434,7 @@ void sim_disk_close(struct sim_world *world, io_handle handle)
     if (--file->opens == 0 && !list_linked(&file->node))
         file_free(world, file);
     sim_handle_drop(world, handle);
-    env_free(world->heap, open);
+    open_free(world, open);
 }
 
 void sim_disk_fini(struct sim_world *world)
@@ -393,7 +446,7 @@ void sim_disk_fini(struct sim_world *world)
         struct sim_open *open = world->handles[i].object;
         if (--open->file->opens == 0 && !list_linked(&open->file->node))
             file_free(world, open->file);
-        env_free(world->heap, open);
+        open_free(world, open);
     }
     while ((node = list_pop_front(&world->files)))
         file_free(world, list_entry(node, struct sim_file, node));

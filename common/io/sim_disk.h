@@ -4,7 +4,13 @@
 
 #include "common/io/sim_internal.h"
 
-enum { SIM_PAGE_LEN = 4096, SIM_SECTOR_LEN = 512, SIM_BUCKETS_MIN = 64, SIM_DIRECT_ALIGN = 512 };
+enum {
+    SIM_PAGE_LEN = 4096,
+    SIM_SECTOR_LEN = 512,
+    SIM_BUCKETS_MIN = 64,
+    SIM_DIRECT_ALIGN = 512,
+    SIM_MAP_AFTER = 1
+};
 
 struct sim_page {
     struct sim_page *next; /* in its bucket */
@@ -28,7 +34,14 @@ struct sim_file {
 struct sim_open {
     struct sim_file *file;
     unsigned flags;
-    uint32_t ops; /* in flight */
+    uint32_t ops;          /* in flight */
+    struct list_node maps; /* struct sim_map, owned */
+};
+
+struct sim_map {
+    struct io_map map;
+    struct list_node node;
+    bool broken;
 };
 
 /* ---- sim_pages.c ---- */

@@ -248,6 +248,7 @@ const char *sim_fault_name(enum sim_fault fault)
         [SIM_FAULT_DISK_SHORT] = "short disk transfer",
         [SIM_FAULT_DISK_SLOW] = "slow disk operation",
         [SIM_FAULT_DISK_NOW] = "transfer at once",
+        [SIM_FAULT_DISK_MAP] = "read from a map",
         [SIM_FAULT_DISK_REORDERED] = "disk completions reordered",
         [SIM_FAULT_POWER_CUT] = "power cut",
         [SIM_FAULT_LOST_WRITE] = "unflushed sector lost",

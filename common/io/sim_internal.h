@@ -148,6 +148,8 @@ int sim_disk_allocate(struct io *io, io_handle file, uint64_t off, uint64_t len)
 int sim_disk_rename(struct io *io, const char *from, const char *to);
 int sim_disk_remove(struct io *io, const char *path);
 int sim_disk_dir_sync(struct io *io, const char *path);
+int sim_disk_map_new(struct io *io, io_handle file, struct io_map **out);
+void sim_disk_map_free(struct io *io, struct io_map *map);
 int64_t sim_disk_transfer_now(struct io *io, struct io_now *now);
 void sim_disk_close(struct sim_world *world, io_handle handle);
 void sim_disk_fini(struct sim_world *world);
