@@ -24,6 +24,7 @@
     X(loan_changes, "a write changes memory that is lent to a read on its way out")                          \
     X(kept_order, "all extents of a write that is kept as it came show its first one")                       \
     X(instant_error_is_good, "a write that fails at once is answered GOOD")                                  \
+    X(broken_map, "what a broken map of a file shows is sent as the file's data")                            \
     X(memory_extent, "a transfer across an extent of memory uses the first part twice")                      \
     X(resize_unannounced, "a resize does not reach the reactors' views")                                     \
     X(window_off_by_one, "a command in the last place of the window is ignored")                             \

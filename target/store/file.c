@@ -4,63 +4,21 @@
  * for FUA a flush. DISCARD falls back to ZERO and ZERO to writing zeros where the file system cannot do
  * better. With O_DIRECT, memory that is not aligned goes through a bounce buffer.
  *
- * What lies in the page cache needs none of this: `file_attempt` moves it in one system call, or says at once
- * that it cannot. */
-#include "common/io/io.h"
-
+ * What lies in the page cache needs none of this: see file_now.c. */
 #include <assert.h>
 #include <inttypes.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/base/env.h"
 #include "common/base/err.h"
 #include "common/base/mutant.h"
+#include "target/store/file_store.h"
 #include "target/store/kinds.h"
 
 #define ZEROS_LEN (64u * 1024u)
 
-/* Longer transfers are worth their tasks: meanwhile the reactor would do nothing else. */
-#define ATTEMPT_MAX (64u * 1024u)
-/* So many attempts at most are left out after one that found nothing in the page cache: a cold file costs
- * few. */
-#define SKIP_MAX 64u
-/* Writes that were not expected to wait and still do have met a busy disk: when those that took SLOW_NS add
- * up to SLOW_BUDGET_NS within a window, writes go the usual way for SLOW_REST_NS. So disks stop a reactor for
- * a small part of its time only. Where cores are short every call takes long now and then: that is no disk,
- * and found out by a closer look, which lasts SLOW_WATCH_NS. */
-#define SLOW_NS        UINT64_C(1000000)
-#define SLOW_WATCH_NS  UINT64_C(1000000000)
-#define SLOW_WINDOW_NS UINT64_C(500000000)
-#define SLOW_BUDGET_NS UINT64_C(150000000)
-#define SLOW_REST_NS   UINT64_C(2000000000)
-
 enum stage { STAGE_TRANSFER, STAGE_DISCARD, STAGE_ZERO, STAGE_WRITE_ZEROS, STAGE_FLUSH };
-
-/* How a transfer can be attempted: the kernel is asked not to wait; it is trusted not to; not at all. */
-enum attempt { ATTEMPT_ASK, ATTEMPT_INSIST, ATTEMPT_NEVER };
-
-/* What attempts in one direction have taught. All reactors share it, so in the steady state nobody writes it.
- */
-struct lesson {
-    _Atomic uint32_t how;    /* enum attempt */
-    _Atomic uint32_t skip;   /* attempts to leave out */
-    _Atomic uint32_t missed; /* how many it was the last time; 0 after a success */
-};
-
-struct file_store {
-    struct store store;
-    io_handle handle;
-    struct io_file_info info;
-    bool direct, preallocate;
-    struct lesson reads, writes;
-    /* ns, env_now's clock. Written when a write was slow. */
-    _Atomic uint64_t watch_until; /* writes tell whether they waited */
-    _Atomic uint64_t rest_until;  /* no write insists before */
-    _Atomic uint64_t slow_since;  /* the window's begin */
-    _Atomic uint64_t slow_sum;    /* what slow writes took since then */
-};
 
 /* Written to the file only, never changed: one for all reactors. */
 static _Alignas(4096) uint8_t zeros[ZEROS_LEN];
@@ -287,104 +245,6 @@ static bool file_submit(struct store *store, struct io *io, struct store_req *re
     return false;
 }
 
-/* ---- at once or not at all ---- */
-
-static uint32_t look(_Atomic uint32_t *value)
-{
-    return atomic_load_explicit(value, memory_order_relaxed);
-}
-
-/* Lessons are hints: that two reactors may lose one another's is harmless. */
-static void note(_Atomic uint32_t *value, uint32_t now)
-{
-    if (look(value) != now)
-        atomic_store_explicit(value, now, memory_order_relaxed);
-}
-
-static void learn(struct file_store *f, struct lesson *lesson, bool write, int64_t result)
-{
-    if (result == ERR_UNSUPPORTED) {
-        note(&lesson->how, write && f->info.write_back ? ATTEMPT_INSIST : ATTEMPT_NEVER);
-    } else if (result < 0) {
-        uint32_t missed = look(&lesson->missed);
-        missed = missed == 0 ? 1 : missed < SKIP_MAX ? missed * 2 : SKIP_MAX;
-        note(&lesson->missed, missed);
-        note(&lesson->skip, missed);
-    } else {
-        note(&lesson->missed, 0);
-    }
-}
-
-/* Part of a block that is not in the page cache would have to be read before it can be written. */
-static bool whole_blocks(const struct file_store *f, const struct store_req *req)
-{
-    uint32_t block = f->info.block_size;
-    return block && req->offset % block == 0 && req->len % block == 0;
-}
-
-static bool before_time(_Atomic uint64_t *time, uint64_t now)
-{
-    return now < atomic_load_explicit(time, memory_order_relaxed);
-}
-
-/* It took long, until `end`, and is known to have waited. */
-static void was_slow(struct file_store *f, uint64_t took, uint64_t end)
-{
-    if (end - atomic_load(&f->slow_since) > SLOW_WINDOW_NS) {
-        atomic_store(&f->slow_since, end - took);
-        atomic_store(&f->slow_sum, 0);
-    }
-    if (atomic_fetch_add(&f->slow_sum, took) + took < SLOW_BUDGET_NS)
-        return;
-    atomic_store(&f->slow_sum, 0);
-    atomic_store(&f->rest_until, end + SLOW_REST_NS);
-}
-
-/* Nothing tells whether the page cache takes one more dirty page or has its writer wait until others are on
- * the disk; so it is tried, and left for a while when it has taken long. */
-static int64_t write_insisting(struct file_store *f, struct io *io, struct io_now *now)
-{
-    const uint64_t turn = io_now(io);
-    if (before_time(&f->rest_until, turn))
-        return ERR_AGAIN;
-    now->watch = before_time(&f->watch_until, turn);
-    now->slow_ns = SLOW_NS;
-    int64_t result = io_transfer_now(io, now);
-    if (now->took_ns < SLOW_NS)
-        return result;
-    const uint64_t end = env_now(f->store.env);
-    if (now->watch ? now->waited : now->took_ns >= SLOW_BUDGET_NS)
-        was_slow(f, now->took_ns, end);
-    atomic_store(&f->watch_until, end + SLOW_WATCH_NS);
-    return result;
-}
-
-static bool file_attempt(struct store *store, struct io *io, const struct store_req *req)
-{
-    struct file_store *f = (struct file_store *)store;
-    bool write = req->verb == STORE_WRITE;
-    struct lesson *lesson = write ? &f->writes : &f->reads;
-    uint32_t how = look(&lesson->how), skip = look(&lesson->skip);
-    if (how == ATTEMPT_NEVER || req->len > ATTEMPT_MAX)
-        return false;
-    if (skip) {
-        note(&lesson->skip, skip - 1);
-        return false;
-    }
-    struct io_now now = {.file = f->handle,
-                         .ptr = req->vec[0].ptr,
-                         .len = (size_t)req->len,
-                         .offset = req->offset,
-                         .write = write,
-                         .insist = how == ATTEMPT_INSIST};
-    if (write && now.insist && !f->info.memory)
-        return whole_blocks(f, req) && write_insisting(f, io, &now) == (int64_t)req->len;
-    int64_t result = io_transfer_now(io, &now);
-    learn(f, lesson, write, result);
-    /* Short: behind the file's end, or not all of it is in the page cache. */
-    return result == (int64_t)req->len || (result > 0 && MUTANT(short_write));
-}
-
 /* ---- opening ---- */
 
 /* Opens what exists; makes it when it may (asked for, or a size says how large). */
@@ -478,8 +338,7 @@ static int file_open(const struct env *env, struct io *io, const struct store_sp
     f->preallocate = spec->preallocate;
     if (!info.block_device && !spec->readonly && size > info.size)
         f->info.size = size; /* it has just been made so long */
-    atomic_init(&f->reads.how, info.memory ? ATTEMPT_INSIST : ATTEMPT_ASK);
-    atomic_init(&f->writes.how, info.memory ? ATTEMPT_INSIST : ATTEMPT_ASK);
+    file_now_init(f);
     f->store.info = (struct store_info){
         .size = size,
         .readonly = spec->readonly,
@@ -491,7 +350,7 @@ static int file_open(const struct env *env, struct io *io, const struct store_sp
                      : info.block_device ? info.block_size
                                          : 1,
         .discard_granularity = info.can_discard ? info.block_size : 0,
-        .attempt_max = spec->direct ? 0 : ATTEMPT_MAX, /* what is never cached has to be waited for */
+        .attempt_max = spec->direct ? 0 : FILE_ATTEMPT_MAX, /* what is never cached has to be waited for */
         .concurrency = STORE_ANY,
     };
     *out = &f->store;
@@ -536,6 +395,7 @@ static int file_resize(struct store *store, struct io *io, uint64_t size, char *
 static void file_close(struct store *store, struct io *io)
 {
     struct file_store *f = (struct file_store *)store;
+    file_now_fini(f, io);
     io_file_close(io, f->handle);
     env_free(store->env, f);
 }
