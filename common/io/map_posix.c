@@ -53,8 +53,7 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
     if (ours)
         atomic_store(&self->broken, true);
     if (!ours || !map_blank(self)) {
-        /* An access happens again when this returns, and meets the one before us; what was sent is sent on.
-         */
+        /* Whoever was there before us: an access happens again when this returns, a signal is sent again. */
         (void)sigaction(number, &before, NULL);
         if (info->si_code <= 0)
             (void)raise(number);

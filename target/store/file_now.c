@@ -165,8 +165,8 @@ static bool read_mapped(struct file_store *f, struct io *io, const struct store_
     int64_t result = io_transfer_now(io, &now);
     if (now.waited || result == ERR_IO)
         page_has_waited(f, io_now(io));
-    if (result ==
-        ERR_IO) /* the usual way tells what is wrong with the file; should it mend, there is another map */
+    /* The usual way tells what is wrong with the file; should it mend, it gets another map. */
+    if (result == ERR_IO)
         (void)atomic_compare_exchange_strong(&f->map, &map, NULL);
     return result == (int64_t)req->len || (result == ERR_IO && MUTANT(broken_map));
 }
