@@ -89,8 +89,13 @@ enum sequence_verdict sequence_take(struct tgt_conn *conn, uint32_t cmd_sn, stru
     if (held_find(s, cmd_sn)) /* R7143-4.2.2.1-14: a duplicate */
         return SEQUENCE_DROP;
     struct held_pdu *held = held_new(s, cmd_sn, pdu->ahs_len);
-    if (!held)
-        return SEQUENCE_DROP; /* as if it had been lost: ExpCmdSN does not pass it */
+    if (!held) {
+        /* As if it had been lost: ExpCmdSN does not pass it. At level 0 nothing is sent again, and what comes
+         * behind would wait for ever: there the connection has failed. */
+        if (session_level(s) == 0)
+            conn_doom(conn);
+        return SEQUENCE_DROP;
+    }
     held->conn = conn;
     memcpy(held->bhs, pdu->bhs, PDU_BHS_LEN);
     if (pdu->ahs_len)

@@ -336,7 +336,7 @@ static void functions_without_memory_are_rejected_and_touch_nothing(void **state
 static void a_command_that_cannot_wait_counts_as_lost(void **state)
 {
     (void)state;
-    login(0, "");
+    login(1, "");
     struct pdu_scsi_command first = write_command(&c, 0, 1), second = write_command(&c, 1, 1);
     uint64_t dropped = w.r.counters.discarded_pdus;
     run_out_of(sizeof(struct held_pdu), 0);
@@ -352,6 +352,29 @@ static void a_command_that_cannot_wait_counts_as_lost(void **state)
     rsp = expect_response(&c);
     assert_int_equal(rsp.itt, second.itt);
     assert_int_equal(rsp.exp_cmd_sn, c.cmd_sn);
+}
+
+/* At level 0 nobody sends it again: its connection fails, or the session would stand still for ever. */
+static void a_command_that_cannot_wait_fails_its_connection_at_level_0(void **state)
+{
+    (void)state;
+    login(0, "");
+    client_join(&d, &c, 2, "");
+    struct pdu_scsi_command first = write_command(&c, 0, 1), second = write_command(&c, 1, 1);
+    run_out_of(sizeof(struct held_pdu), 0);
+    command_send(&d, &second, want, 512);
+    scarce = 0;
+    assert_true(d.closed && client_quiet(&d));
+    struct pdu_async_message told;
+    pdu_async_message_decode(client_expect(&c, PDU_OP_async_message)->bhs, &told);
+    assert_int_equal(told.async_event, 2);
+    assert_int_equal(told.parameter1, d.cid);
+    c.exp_stat_sn++;
+    command_send(&c, &first, want, 512);
+    struct pdu_scsi_response rsp = expect_response(&c);
+    assert_int_equal(rsp.itt, first.itt);
+    assert_int_equal(rsp.exp_cmd_sn, second.cmd_sn);
+    assert_true(client_quiet(&c) && !c.closed);
 }
 
 /* Arriving needs memory: a first burst may not take the rest of it. */
@@ -652,6 +675,7 @@ int main(void)
         T(sense_that_cannot_be_kept_fails_the_connection),
         T(functions_without_memory_are_rejected_and_touch_nothing),
         T(a_command_that_cannot_wait_counts_as_lost),
+        T(a_command_that_cannot_wait_fails_its_connection_at_level_0),
         T(a_first_burst_is_busy_when_memory_is_short),
         T(a_first_burst_waits_for_spans),
         T(what_is_kept_is_asked_for_when_memory_is_short),
