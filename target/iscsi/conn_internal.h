@@ -575,7 +575,8 @@ enum sequence_verdict sequence_take(struct tgt_conn *conn, uint32_t cmd_sn, stru
 void sequence_advance(struct tgt_session *s); /* delivers what has become due */
 /* The command of this connection that waits for its turn and for unsolicited data; or NULL. */
 struct held_pdu *sequence_held(struct tgt_session *s, const struct tgt_conn *conn, uint32_t itt);
-bool sequence_plug(struct tgt_session *s, uint32_t cmd_sn); /* treats a missing command as received */
+/* Treats a missing command as received. ERR_RANGE: it is not missing; ERR_NOMEM: it still is. */
+int sequence_plug(struct tgt_session *s, uint32_t cmd_sn);
 void sequence_drop_all(struct tgt_session *s, const struct tgt_conn *conn); /* conn NULL: all */
 
 /* ---- command.c ---- */

@@ -1,6 +1,7 @@
 /* Command numbering (RFC 7143 4.2.2.1): non-immediate commands are executed in CmdSN order. On one connection
  * they come in order anyway; what comes early (several connections, or an initiator's gap) is kept until its
  * turn. */
+#include "common/base/err.h"
 #include "common/base/mutant.h"
 #include "target/iscsi/conn_internal.h"
 
@@ -121,22 +122,22 @@ void sequence_advance(struct tgt_session *s)
     }
 }
 
-bool sequence_plug(struct tgt_session *s, uint32_t cmd_sn)
+int sequence_plug(struct tgt_session *s, uint32_t cmd_sn)
 {
     if (!sn_in_window(cmd_sn, s->exp_cmd_sn, s->max_cmd_sn))
-        return false;
+        return ERR_RANGE;
     struct held_pdu *held = held_find(s, cmd_sn);
     if (!held)
         held = held_new(s, cmd_sn, 0);
     if (!held)
-        return false;
+        return ERR_NOMEM;
     held->plug = true;
     held->conn = NULL; /* whatever becomes of the connection that brought it, the place is taken */
     held->first_due = false;
     slice_release(&held->data);
     slice_release(&held->first);
     sequence_advance(s);
-    return true;
+    return 0;
 }
 
 void sequence_drop_all(struct tgt_session *s, const struct tgt_conn *conn)

@@ -214,6 +214,16 @@ static bool end_text(struct tgt_session *s, uint32_t itt)
     return conn != NULL;
 }
 
+/* Of a task that is not there. If it has not come yet, it will count as received: R7143-11.6.1-06,
+ * R7143-7.11-03, R7143-11.5.5-01, R7144-6.3.3-01. Where that cannot be noted, it may still come and run. */
+static enum tmf_response plug(struct tgt_session *s, const struct pdu_task_management_request *req)
+{
+    int err = sn_lt(req->ref_cmd_sn, req->cmd_sn) ? sequence_plug(s, req->ref_cmd_sn) : ERR_RANGE;
+    if (err == ERR_NOMEM)
+        return TMF_REJECTED;
+    return err ? TMF_NO_TASK : TMF_COMPLETE; /* R7143-11.6.1-07, R7143-7.11-04 */
+}
+
 /* The task, or the response when there is none. */
 static enum tmf_response find_task(struct tgt_session *s, const struct pdu_task_management_request *req,
                                    struct tgt_task **out)
@@ -228,11 +238,7 @@ static enum tmf_response find_task(struct tgt_session *s, const struct pdu_task_
         return TMF_REJECTED; /* R7143-11.5.1-16 */
     if (end_text(s, req->referenced_task_tag))
         return TMF_COMPLETE;
-    /* R7143-11.6.1-06, R7143-7.11-03, R7143-11.5.5-01: it has not come, and will count as
-     * received */
-    if (sn_lt(req->ref_cmd_sn, req->cmd_sn) && sequence_plug(s, req->ref_cmd_sn))
-        return TMF_COMPLETE;
-    return TMF_NO_TASK; /* R7143-11.6.1-07, R7143-7.11-04 */
+    return plug(s, req);
 }
 
 /* ---- requests ---- */
@@ -335,10 +341,8 @@ static void query_task(struct tgt_conn *conn, const struct pdu_task_management_r
         ask(conn, req, task);
     else if (is_tmf(s, req->referenced_task_tag))
         respond(conn, req->itt, TMF_REJECTED); /* R7144-6.3-08 */
-    else if (sn_lt(req->ref_cmd_sn, req->cmd_sn) && sequence_plug(s, req->ref_cmd_sn))
-        respond(conn, req->itt, TMF_COMPLETE); /* R7144-6.3.3-01 */
     else
-        respond(conn, req->itt, TMF_NO_TASK);
+        respond(conn, req->itt, plug(s, req));
 }
 
 static void query_task_set(struct tgt_conn *conn, const struct pdu_task_management_request *req)

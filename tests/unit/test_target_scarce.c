@@ -331,6 +331,26 @@ static void functions_without_memory_are_rejected_and_touch_nothing(void **state
     PROVES("R7143-11.6-01", "target");
 }
 
+/* To say that it does not exist would be wrong: it may come still, and be carried out. */
+static void a_missing_command_that_cannot_be_plugged_is_not_aborted(void **state)
+{
+    (void)state;
+    static const uint8_t functions[] = {1, 9}; /* ABORT TASK, QUERY TASK */
+    login(1, "iSCSIProtocolLevel=2");
+    for (size_t i = 0; i < sizeof functions; i++) {
+        struct pdu_scsi_command late = write_command(&c, 0, 1);
+        run_out_of(sizeof(struct held_pdu), 0);
+        assert_int_equal(function_of(&c, functions[i], 0, late.itt), 255);
+        scarce = 0;
+        command_send(&c, &late, want, 512);
+        assert_int_equal(expect_response(&c).itt, late.itt); /* it ran */
+        late = write_command(&c, 0, 1);
+        assert_int_equal(function_of(&c, functions[i], 0, late.itt), 0);
+        command_send(&c, &late, want, 512); /* counts as received */
+        assert_true(client_quiet(&c) && !c.closed);
+    }
+}
+
 /* ---- commands and first bursts ---- */
 
 static void a_command_that_cannot_wait_counts_as_lost(void **state)
@@ -674,6 +694,7 @@ int main(void)
         T(data_that_cannot_be_kept_ends_the_read),
         T(sense_that_cannot_be_kept_fails_the_connection),
         T(functions_without_memory_are_rejected_and_touch_nothing),
+        T(a_missing_command_that_cannot_be_plugged_is_not_aborted),
         T(a_command_that_cannot_wait_counts_as_lost),
         T(a_command_that_cannot_wait_fails_its_connection_at_level_0),
         T(a_first_burst_is_busy_when_memory_is_short),
