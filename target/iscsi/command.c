@@ -180,6 +180,12 @@ static void execute_scsi(struct tgt_conn *conn, const uint8_t *bhs, const uint8_
     struct command_ahs ahs;
     pdu_scsi_command_decode(bhs, &cmd);
     parse_ahs(ahs_bytes, ahs_len, &ahs);
+    if (task_mgmt_took(s, cmd.cmd_sn)) {
+        conn->r->counters.discarded_pdus++;
+        if (held ? held->first_due : !cmd.final) /* the rest of its first burst is dropped, too */
+            retired_add(s, cmd.itt, PDU_TAG_RESERVED);
+        return;
+    }
     s->commands++;
     conn->r->counters.commands++;
     if (cmd.write)

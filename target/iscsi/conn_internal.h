@@ -415,6 +415,8 @@ struct tgt_session {
     struct list_node keep_node;                   /* reactor->keepers while there are any */
     bool keep_waits;                              /* some task's Data-In waits for acknowledgements */
     uint32_t exp_cmd_sn, max_cmd_sn;              /* as advertised */
+    bool reset_gap;                               /* a reset took SCSI commands before they came: */
+    uint32_t reset_sn;                            /* those below it */
     uint32_t window;                              /* commands */
     uint32_t active, immediate_active, tmf_count; /* commands in progress */
     struct list_node held;
@@ -663,6 +665,8 @@ void task_mgmt_request(struct tgt_conn *conn, const uint8_t *bhs);
 void task_mgmt_run(struct tgt_session *s);
 bool task_mgmt_holds(const struct tgt_task *task);     /* it may not start yet */
 bool task_mgmt_overtaken(const struct tgt_task *task); /* aborted, although it came after the function */
+/* Has a reset ended the SCSI command that comes only now? */
+bool task_mgmt_took(struct tgt_session *s, uint32_t cmd_sn);
 void task_mgmt_done(struct tgt_reactor *r);
 void task_mgmt_orphan(struct tgt_session *s, const struct tgt_conn *conn); /* conn NULL: all */
 void logout_request(struct tgt_conn *conn, const uint8_t *bhs);

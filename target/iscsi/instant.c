@@ -13,7 +13,7 @@ static bool its_turn(const struct tgt_conn *conn, const struct pdu_scsi_command 
 {
     const struct tgt_session *s = conn->session;
     return session_level(s) == 0 && s->conn_count == 1 && s->fence.state == FENCE_DOWN && !s->stopping &&
-           !s->closing && !s->discovery && !s->logging_out && list_empty(&s->held) &&
+           !s->closing && !s->discovery && !s->logging_out && !s->reset_gap && list_empty(&s->held) &&
            list_empty(&s->waiting) && list_empty(&s->tmfs) && cmd->cmd_sn == s->exp_cmd_sn &&
            sn_in_window(cmd->cmd_sn, s->exp_cmd_sn, s->max_cmd_sn) && s->active < s->window &&
            !iscsi_task_find(s, cmd->itt);

@@ -143,14 +143,45 @@ static bool data_due(const struct tgt_tmf *tmf)
     return due;
 }
 
-/* Commands below the request that have not come (R7143-4.2.3.3-09, R7143-11.6.1-04). For resets they need not
+/* Are there commands below the request that have not come? */
+static bool commands_missing(const struct tgt_tmf *tmf)
+{
+    const struct tgt_session *s = tmf->session;
+    return sn_lt(s->exp_cmd_sn, tmf->cmd_sn) && sn_in_window(tmf->cmd_sn, s->exp_cmd_sn, s->max_cmd_sn + 1);
+}
+
+/* They are waited for (R7143-4.2.3.3-09, R7143-4.2.3.4-07, R7143-11.6.1-04), but not by target resets
  * (R7143-4.2.3.3-11). */
 static bool commands_due(const struct tgt_tmf *tmf)
 {
-    const struct tgt_session *s = tmf->session;
     bool waits = one_lun(tmf->scsi.function) || tmf->scsi.function == SCSI_TMF_I_T_NEXUS_RESET;
-    return waits && sn_lt(s->exp_cmd_sn, tmf->cmd_sn) && /* R7143-4.2.3.4-07 */
-           sn_in_window(tmf->cmd_sn, s->exp_cmd_sn, s->max_cmd_sn + 1);
+    return waits && commands_missing(tmf);
+}
+
+/* What a target reset does not wait for counts as received, and so as ended by it (R7143-4.2.3.3-11,
+ * R7143-4.2.3.4-09): carried out later, it would answer behind the TMF Response and write over what its
+ * initiator has sent since. Other requests are no affected tasks and stay due. A reset that was refused has
+ * taken nothing. */
+static void take_missing(const struct tgt_tmf *tmf)
+{
+    struct tgt_session *s = tmf->session;
+    enum scsi_tmf_function function = tmf->scsi.function;
+    bool all = function == SCSI_TMF_TARGET_WARM_RESET || function == SCSI_TMF_TARGET_COLD_RESET;
+    if (!all || tmf->scsi.result != SCSI_TMF_COMPLETE || !commands_missing(tmf))
+        return;
+    if (!s->reset_gap || sn_gt(tmf->cmd_sn, s->reset_sn))
+        s->reset_sn = tmf->cmd_sn;
+    s->reset_gap = true;
+}
+
+bool task_mgmt_took(struct tgt_session *s, uint32_t cmd_sn)
+{
+    if (!s->reset_gap)
+        return false;
+    if (sn_lt(cmd_sn, s->reset_sn))
+        return true; /* R7143-11.5.1-05 */
+    s->reset_gap = sn_lt(s->exp_cmd_sn, s->reset_sn);
+    return false;
 }
 
 static void start(struct tgt_tmf *tmf)
@@ -170,6 +201,7 @@ static void start(struct tgt_tmf *tmf)
     if (tmf->scsi.function == SCSI_TMF_I_T_NEXUS_RESET) /* the connections end: nothing more will run */
         sequence_drop_all(s, NULL);
     scsi_tmf_start(&s->r->scsi, &tmf->scsi); /* R7143-4.2.3.3-12, R7143-4.2.3.4-10 */
+    take_missing(tmf);
     iscsi_task_start_waiting(s);
 }
 

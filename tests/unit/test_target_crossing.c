@@ -1,7 +1,8 @@
-/* Task management of several initiators that cross, and what may be heard afterwards.
+/* Task management that crosses: with that of other initiators, and with the commands that it covers.
  *
- * Goal: whoever else has aborted a task, nothing is heard of it once a function that covers it was answered.
- * Method: raw initiators, with a store that answers when the test wants. */
+ * Goal: whoever else has aborted a task, and however late its command comes, nothing is heard of it once a
+ * function that covers it was answered. Method: raw initiators, with a store that answers when the test
+ * wants, and with commands that overtake one another. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -119,11 +120,168 @@ static void a_reset_takes_what_has_not_begun(void **state)
     PROVES("R7143-11.5.1-05", "target");
 }
 
+static struct pdu_scsi_command write_of(struct client *who, uint32_t cmd_sn, bool final)
+{
+    who->cmd_sn = cmd_sn;
+    struct pdu_scsi_command p = command(who, false, true, 8 * BLOCK);
+    cdb_rw(p.cdb, true, 0, 8);
+    p.final = final;
+    return p;
+}
+
+/* Reads where the writes were to go. */
+static void expect_unwritten(struct client *who, uint32_t cmd_sn)
+{
+    uint8_t now[8 * BLOCK];
+    const uint8_t none[8 * BLOCK] = {0};
+    who->cmd_sn = cmd_sn;
+    read_send(who, 0, 8);
+    read_collect(who, now, sizeof now);
+    assert_memory_equal(now, none, sizeof now);
+}
+
+/* A reset of the target does not wait for the commands before it that are late, but it ends them: what they
+ * said or wrote afterwards would be a surprise. They all come into order while its answer waits for the
+ * fence, two that were ahead of their turn together with the one that was late. */
+static void a_target_reset_takes_what_has_not_come(void **state)
+{
+    (void)state;
+    memset(data, 0xa5, sizeof data);
+    client_login(&c, "MaxConnections=2\nInitialR2T=No\nImmediateData=Yes\nFirstBurstLength=2048");
+    client_settle(&c, 0);
+    client_join(&d, &c, 2);
+    const uint32_t late = c.cmd_sn;
+    struct pdu_scsi_command half = write_of(&c, late + 1, false), whole = write_of(&c, late + 2, false);
+    command_send(&c, &half, data, BLOCK);
+    command_send(&c, &whole, data, BLOCK);
+    struct pdu_data_out out = data_out(whole.itt, PDU_TAG_RESERVED, 0, BLOCK, true);
+    data_out_send(&c, &out, data, 3 * BLOCK);
+    struct pdu_scsi_command p = command(&d, false, false, 0);
+    p.immediate = 1;
+    command_send(&d, &p, NULL, 0); /* the fence asks for its response to be acknowledged */
+    c.cmd_sn = late + 3;
+    uint32_t reset = function_send(&c, TARGET_WARM_RESET);
+    assert_true(client_quiet(&c));
+    expect_response(&d);
+    const uint32_t ping = expect_ping(&d);
+    p = write_of(&d, late, true); /* with the acknowledgement */
+    command_send(&d, &p, data, 4 * BLOCK);
+    struct pdu_task_management_response rsp = tmf_answer(&c);
+    assert_int_equal(rsp.itt, reset);
+    assert_int_equal(rsp.response, 0);
+    assert_int_equal(rsp.exp_cmd_sn, late + 3);
+    c.cmd_sn = d.cmd_sn = late + 3;
+    nop_ack(&d, ping, 0);
+    nop_ack(&c, expect_ping(&c), 0);
+    /* the rest of a first burst was on its way; of the other nothing more can come */
+    out = data_out(half.itt, PDU_TAG_RESERVED, 0, BLOCK, true);
+    data_out_send(&c, &out, data, 3 * BLOCK);
+    world_pass(&w, PATIENCE_NS);
+    assert_true(client_quiet(&c) && client_quiet(&d) && !c.closed && !d.closed);
+    out = data_out(whole.itt, PDU_TAG_RESERVED, 1, 4 * BLOCK, true);
+    data_out_send(&c, &out, data, BLOCK);
+    expect_reject(&c);
+    expect_unwritten(&d, late + 3); /* what was sent after it is carried out */
+    PROVES("R7143-11.5.1-05", "target");
+    PROVES("R7143-4.2.3.3-11", "target");
+}
+
+static uint32_t at_once; /* writes that were carried out on the spot */
+
+static bool write_at_once(struct store *store, struct io *io, const struct store_req *req)
+{
+    struct ram *ram = container_of(store, struct ram, store);
+    (void)io;
+    if (req->verb != STORE_WRITE)
+        return false;
+    memcpy(ram->data + req->offset, req->vec[0].ptr, req->vec[0].len);
+    at_once++;
+    return true;
+}
+
+/* The same after the answer, on a single connection, where plain commands are carried out on the spot. Other
+ * requests are no tasks that a reset ends. */
+static void a_late_command_has_ended_with_the_reset(void **state)
+{
+    (void)state;
+    memset(data, 0xa5, sizeof data);
+    client_login(&c, "InitialR2T=No\nImmediateData=Yes\nFirstBurstLength=8192");
+    client_settle(&c, 0);
+    static const struct store_ops ops = {.kind = "ram", .attempt = write_at_once};
+    w.rams[0].store.ops = &ops;
+    w.rams[0].store.info.attempt_max = 8 * BLOCK;
+    w.r.scsi.io = (struct io *)(void *)&at_once;
+    at_once = 0;
+    const uint32_t late = c.cmd_sn;
+    for (uint32_t covered = 3; covered >= 2; covered--) { /* the second one takes nothing back */
+        c.cmd_sn = late + covered;
+        uint32_t reset = function_send(&c, TARGET_WARM_RESET);
+        assert_int_equal(tmf_answer(&c).itt, reset);
+    }
+    struct pdu_scsi_command p = write_of(&c, late, true);
+    command_send(&c, &p, data, 8 * BLOCK);
+    struct pdu_nop_out ping;
+    uint8_t bhs[PDU_BHS_LEN];
+    pdu_nop_out_init(&ping);
+    ping.itt = c.itt++;
+    ping.ttt = PDU_TAG_RESERVED;
+    ping.cmd_sn = late + 1;
+    ping.exp_stat_sn = c.exp_stat_sn;
+    pdu_nop_out_encode(&ping, bhs);
+    client_send(&c, bhs, NULL, 0);
+    struct pdu_nop_in answer;
+    pdu_nop_in_decode(client_expect(&c, PDU_OP_nop_in)->bhs, &answer);
+    assert_int_equal(answer.itt, ping.itt);
+    assert_int_equal(answer.exp_cmd_sn, late + 2);
+    c.exp_stat_sn = answer.stat_sn + 1;
+    p = write_of(&c, late + 2, true);
+    command_send(&c, &p, data, 8 * BLOCK);
+    world_pass(&w, PATIENCE_NS);
+    assert_true(client_quiet(&c) && !c.closed);
+    expect_unwritten(&c, late + 3);
+    p = write_of(&c, late + 4, true);
+    assert_int_equal(at_once, 0);
+    command_send(&c, &p, data, 8 * BLOCK);
+    assert_int_equal(expect_response(&c).status, 0);
+    assert_int_equal(at_once, 1);
+    PROVES("R7143-11.5.1-05", "target");
+}
+
+static uint32_t refused_in; /* so many allocations on, one cannot be had */
+
+static void *alloc_but_one(void *ctx, size_t size, size_t align)
+{
+    return --refused_in == 0 ? NULL : world_alloc(ctx, size, align);
+}
+
+/* A reset that was refused has taken nothing. */
+static void a_refused_reset_leaves_what_has_not_come(void **state)
+{
+    (void)state;
+    client_login(&c, "");
+    client_settle(&c, 0);
+    const uint32_t late = c.cmd_sn;
+    c.cmd_sn = late + 1;
+    refused_in = 2; /* after the function itself, what one LU would be told by */
+    w.env.alloc = alloc_but_one;
+    uint32_t reset = function_send(&c, TARGET_WARM_RESET);
+    w.env.alloc = world_alloc;
+    struct pdu_task_management_response rsp = tmf_answer(&c);
+    assert_int_equal(rsp.itt, reset);
+    assert_int_equal(rsp.response, 255);
+    c.cmd_sn = late;
+    read_send(&c, 0, 1);
+    read_collect(&c, data, BLOCK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_answered_abort_is_the_last_word, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reset_takes_what_has_not_begun, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_target_reset_takes_what_has_not_come, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_late_command_has_ended_with_the_reset, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_refused_reset_leaves_what_has_not_come, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
