@@ -227,13 +227,19 @@ void conn_send_open(struct tgt_conn *conn, struct slice *data)
 
 bool conn_send_status(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data, uint32_t *done_count)
 {
-    if (session_level(conn->session) > 0 && !keep_status(conn, bhs, data)) {
+    bool keeps = session_level(conn->session) > 0;
+    if (keeps && !keep_status(conn, bhs, data)) {
         conn_doom(conn);
         if (data)
             slice_release(data);
         return false;
     }
-    return conn_send(conn, bhs, data, done_count);
+    if (!conn_send(conn, bhs, data, done_count))
+        return false;
+    /* Behind it: a ping has the StatSN after this one, which would look lost. R7143-11.19.2-01 */
+    if (keeps)
+        keep_ask(conn);
+    return true;
 }
 
 bool conn_copy(struct tgt_conn *conn, const void *bytes, uint32_t len, struct slice *out)

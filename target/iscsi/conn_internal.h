@@ -478,6 +478,8 @@ void keep_fini(struct tgt_reactor *r);
 /* Keeps a copy of a response that is about to go out; borrowed data is copied into *data, too. False: no
  * memory. */
 bool keep_status(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data);
+/* That response is in the queue: are there so many that they are to be asked after? */
+void keep_ask(struct tgt_conn *conn);
 void keep_answer(struct tgt_task *task); /* the connection's newest response ended this task */
 /* ExpStatSN has come in: R7143-4.2.2.2-03. */
 void keep_acknowledge(struct tgt_conn *conn, uint32_t exp_stat_sn);

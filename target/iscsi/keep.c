@@ -78,9 +78,13 @@ bool keep_status(struct tgt_conn *conn, const uint8_t *bhs, struct slice *data)
         kept->data = slice_sub(data, 0, data->len);
     list_push_back(&conn->kept, &kept->node);
     conn->kept_count++;
+    return true;
+}
+
+void keep_ask(struct tgt_conn *conn)
+{
     if (conn->kept_count % TGT_KEPT_STATUS_ASK == 0)
         nop_solicit(conn);
-    return true;
 }
 
 static struct kept *newest(struct tgt_conn *conn)

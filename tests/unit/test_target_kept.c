@@ -308,6 +308,28 @@ static void statuses_are_counted_exactly(void **state)
     assert_true(c.closed);
 }
 
+/* Statuses are asked after by a ping with the StatSN behind all of them: it leaves after the last one, or
+ * that one looks lost to the initiator. */
+static void the_ping_follows_the_status_that_it_asks_after(void **state)
+{
+    (void)state;
+    login(1, "");
+    uint32_t begin = c.exp_stat_sn;
+    for (uint32_t i = 0; i < TGT_KEPT_STATUS_ASK; i++) {
+        struct pdu_scsi_command p = command(&c, false, false, 0);
+        p.exp_stat_sn = begin;
+        command_send(&c, &p, NULL, 0);
+        assert_int_equal(expect_response(&c).stat_sn, begin + i);
+    }
+    struct pdu_nop_in in;
+    pdu_nop_in_decode(client_expect(&c, PDU_OP_nop_in)->bhs, &in);
+    assert_int_equal(in.itt, NO_TAG);
+    assert_int_equal(in.stat_sn, begin + TGT_KEPT_STATUS_ASK);
+    assert_true(client_quiet(&c));
+    nothing_is_left();
+    PROVES("R7143-11.19.2-01", "target");
+}
+
 static void data_is_kept_up_to_its_limit(void **state)
 {
     (void)state;
@@ -447,6 +469,7 @@ int main(void)
         T(fields_of_r_data),
         T(level_zero_ends_what_misses_data),
         T(statuses_are_counted_exactly),
+        T(the_ping_follows_the_status_that_it_asks_after),
         T(data_is_kept_up_to_its_limit),
         T(tags_of_ended_tasks_are_remembered_up_to_a_limit),
         T(a_session_has_32_mib_under_way),
