@@ -384,8 +384,13 @@ void task_drop(struct rsession *s, struct rtask *task)
 /* A retry says again what was said. R7143-7.2.1-04, and on the same connection R7143-7.2.1-05 */
 static void retry(struct rconn *c, const struct rpdu *p, struct rtask *task)
 {
-    /* Its unsolicited data may come again too, all else goes on as if it had been sent once. */
-    task->unsure = task->unsure || (task->write && !(task->bhs[1] & 0x80));
+    /* Its unsolicited data may come again too, from the start: a burst of its own (R7143-11.7.1-05), whatever
+     * had come of the first one. All else goes on as if it had been sent once. */
+    if (task->write && !(task->bhs[1] & 0x80)) {
+        task->unsure = true;
+        task->unsolicited = p->data_len;
+        task->unsolicited_open = true;
+    }
     /* ExpStatSN moves on, and so may nothing else. */
     if (memcmp(p->bhs, task->bhs, 28) != 0 || memcmp(p->bhs + 32, task->bhs + 32, 16) != 0)
         finding(c, RULE_RETRY_SAME, "the request as it was", "another with its task tag and CmdSN");

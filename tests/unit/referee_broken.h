@@ -284,6 +284,8 @@ static const struct broken brokens[] = {
     {"UNSOLICITED_SHORT", "unsolicited", "data_out 2 data 400", MORE},
     {"UNSOLICITED_FINAL", "unsolicited", "data_out 2 set final=0", MORE},
     {"UNSOLICITED_BURST", "normal", "data_out 2 data 516", MORE},
+    {"UNSOLICITED_BURST", "retry", "data_out 3 data 516", ONE},
+    {"UNSOLICITED_BURST", "retry", "data_out 1 set final=1; data_out 3 data 516", MORE},
     {"DATA_OUT_SN", "normal", "data_out 2 set data_sn=2", ONE},
     {"DATA_OUT_OFFSET", "normal", "data_out 2 set buffer_offset=+4", ONE},
     {"DATA_OUT_TASK", "normal", "data_out 3 set itt=0x99", MORE},

@@ -775,6 +775,37 @@ static void good_reassign(struct talk *k)
     logout(k, 0, 0, 1);
 }
 
+/* A connection is lost in the middle of a write's unsolicited data, before the target has taken the command:
+ * that is sent again on the other connection, with all of its unsolicited data. */
+static void good_retry(struct talk *k)
+{
+    static const char *const changes[] = {LEVEL_2, NULL};
+    struct turn *t;
+    begin(k);
+    login(k, 0, answers_with(changes));
+    login(k, 1, NULL);
+    uint32_t sn = k->cmd_sn;
+    t = command(k, 1, 0x22, false, true, 3000);
+    put(t, "final", 0);
+    fill(t, 512);
+    out(k, 1, 0x22, PDU_TAG_RESERVED, 0, 512, 1024, false);
+    t = request(k, 0, PDU_OP_logout_request, 0x80, true);
+    put(t, "reason", 2);
+    put(t, "cid", 2);
+    put(t, "exp_stat_sn", k->stat_sn[1]);
+    put(response(k, 0, PDU_OP_logout_response, 0x80, true), "exp_cmd_sn", sn);
+    k->cmd_sn = sn;
+    t = command(k, 0, 0x22, false, true, 3000);
+    put(t, "final", 0);
+    fill(t, 512);
+    out(k, 0, 0x22, PDU_TAG_RESERVED, 0, 512, 1024, false);
+    out(k, 0, 0x22, PDU_TAG_RESERVED, 1, 1536, 512, true);
+    r2t(k, 0, 0x22, 0x900, 0, 2048, 952);
+    out(k, 0, 0x22, 0x900, 0, 2048, 952, true);
+    done(k, 0, 0x22, 0);
+    logout(k, 0, 0, 1);
+}
+
 struct good {
     const char *name;
     void (*build)(struct talk *k);
@@ -803,6 +834,7 @@ static const struct good goods[] = {
     {"event_5", good_event_5},
     {"fence", good_fence},
     {"reassign", good_reassign},
+    {"retry", good_retry},
 };
 
 #endif
