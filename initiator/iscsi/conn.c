@@ -132,11 +132,15 @@ bool ini_conn_up(const struct ini_conn *conn)
 
 bool ini_conn_usable(const struct ini_conn *conn)
 {
-    /* After a request to log out, or our own decision to, nothing new starts here: R7143-11.9.1-04 */
-    return !conn->over && conn->state == INI_S5_LOGGED_IN && !conn->logout_wanted && !conn->s->logout_sent;
+    const struct ini_session *s = conn->s;
+    /* After a request to log out, or our own decision to, nothing new starts here: R7143-11.9.1-04. The
+     * session's logout takes the place of its connections' own: it waits for all commands, also those that
+     * still need a connection to end. */
+    return !conn->over && conn->state == INI_S5_LOGGED_IN && (!conn->logout_wanted || s->logout_wanted) &&
+           !s->logout_sent;
 }
 
-struct ini_conn *ini_conn_pick(struct ini_session *s)
+struct ini_conn *ini_conn_pick(const struct ini_session *s)
 {
     struct ini_conn *best = NULL;
     list_for_each(node, &s->conns)

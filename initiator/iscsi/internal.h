@@ -242,9 +242,9 @@ void ini_cmd_sn_used(struct ini_session *s);
  * and the end of the session below it. */
 void ini_conn_fail(struct ini_conn *conn, const char *reason);
 void ini_conn_over(struct ini_conn *conn); /* closes the transport; its state is settled by the caller */
-bool ini_conn_usable(const struct ini_conn *conn);     /* takes new requests */
-bool ini_conn_up(const struct ini_conn *conn);         /* in the full feature phase */
-struct ini_conn *ini_conn_pick(struct ini_session *s); /* usable, least in flight; NULL: none */
+bool ini_conn_usable(const struct ini_conn *conn);           /* takes new requests */
+bool ini_conn_up(const struct ini_conn *conn);               /* in the full feature phase */
+struct ini_conn *ini_conn_pick(const struct ini_session *s); /* usable, least in flight; NULL: none */
 void ini_queue_pdu(struct ini_conn *conn, const uint8_t *bhs, struct slice *data, uint32_t *done_count);
 bool ini_collect_text(struct ini_conn *conn,
                       const struct framer_pdu *pdu); /* appends to in_text; false: too long */

@@ -399,6 +399,13 @@ void ini_recovery_run(struct ini_session *s)
             cleanup_run(s, &s->cleanups[i], now);
 }
 
+/* Its commands could not go on in time and only wait for a connection to end on: no time brings that. Without
+ * any connection the session ends instead. */
+static bool cleanup_stranded(const struct ini_session *s, const struct ini_cleanup *r, uint64_t now)
+{
+    return r->logged_out && now > r->retain_ns && ini_connections(s) > 0 && !ini_conn_pick(s);
+}
+
 uint64_t ini_recovery_deadline(const struct ini_session *s)
 {
     uint64_t due = s->doubt_ns, now = env_now(s->env);
@@ -410,7 +417,7 @@ uint64_t ini_recovery_deadline(const struct ini_session *s)
         if (r->state == INI_R2_IN_CLEANUP)
             at = r->by->state == INI_S4_IN_LOGIN ? UINT64_MAX : r->logout_by_ns;
         else if (at <= now) /* it waits for a connection or a task tag */
-            at = r->retain_ns + 1;
+            at = cleanup_stranded(s, r, now) ? UINT64_MAX : r->retain_ns + 1;
         due = min_u64(due, at);
     }
     return due;

@@ -1,7 +1,8 @@
 /* A session's logout and what crosses it on its other connections.
  *
  * Goal: once the session is being logged out nothing more is asked for on any of its connections, and they
- * may end in any order: the session was closed, it was not lost. Method: a scripted target with one link per
+ * may end in any order: the session was closed, it was not lost. Before that all its commands end, whatever
+ * its connections were to do on their own. Method: a scripted target with one link per
  * connection (initiator_harness.h) that asks for logouts of its own at the wrong time. */
 #include "tests/unit/initiator_harness.h"
 
@@ -160,6 +161,119 @@ static void a_connection_that_logs_out_is_not_pinged(void **state)
     PROVES("R7143-11.14-01", "initiator");
 }
 
+/* The session's logout waits for a command that has not gone out yet, which needs a connection: the logout of
+ * the only one, wanted too, must not be in its way. */
+static void queued_commands_go_out_before_both_logouts(void **state)
+{
+    (void)state;
+    struct rig *r = rig_new();
+    struct rig_command rc[2];
+    struct pdu_logout_request out;
+    r->max_cmd_sn = 1; /* one command at a time */
+    rig_begin(r);
+    rig_login(r);
+    for (int i = 0; i < 2; i++) {
+        rig_command(r, &rc[i], false, 0, 0);
+        rig_submit(r, &rc[i]);
+    }
+    assert_int_equal(ini_logout(r->s), 0);
+    assert_int_equal(ini_conn_logout(r->conn), 0);
+    for (int i = 0; i < 2; i++) {
+        uint32_t itt = rig_take_command(r).itt;
+        assert_true(rig_quiet(r));
+        rig_response(r, itt, 0, NULL, 0);
+        assert_int_equal(rc[i].reported, 1);
+        assert_int_equal(rc[i].c.outcome, INI_DONE_STATUS);
+    }
+    rig_forget_events(r);
+    RIG_TAKE(r, logout_request, &out);
+    assert_int_equal(out.reason, 0);
+    answer_logout(r, out.itt);
+    rig_event(r, INI_EVENT_LOGGED_OUT);
+    rig_event(r, INI_EVENT_CLOSED);
+    rig_free(r);
+    for (int i = 0; i < 2; i++)
+        rig_command_fini(&rc[i]);
+}
+
+/* The failed connection is logged out on this one, which takes over its command. */
+static void recover(struct rig *r, uint32_t itt)
+{
+    struct pdu_logout_request out;
+    struct pdu_task_management_request reassign;
+    RIG_TAKE(r, logout_request, &out);
+    assert_int_equal(out.reason, 2);
+    RIG_PDU(r, logout_response, done);
+    done.itt = out.itt;
+    done.time2retain = 20;
+    done.stat_sn = r->stat_sn++;
+    RIG_SEND(r, logout_response, &done, NULL, 0);
+    RIG_TAKE(r, task_management_request, &reassign);
+    assert_int_equal(reassign.function, 8);
+    assert_int_equal(reassign.referenced_task_tag, itt);
+    RIG_PDU(r, task_management_response, moved);
+    moved.itt = reassign.itt;
+    moved.stat_sn = r->stat_sn++;
+    RIG_SEND(r, task_management_response, &moved, NULL, 0);
+}
+
+/* The same for a command whose connection has failed (level 2), with all others to be logged out, too: before
+ * or after the session. */
+static void recovery_goes_on_before_both_logouts(void **state)
+{
+    (void)state;
+    for (int first = 0; first < 2; first++) {
+        struct rig *r = rig_at_level(2, false);
+        struct rig_command rc[LINKS];
+        uint32_t itt[LINKS];
+        struct pdu_logout_request out;
+        rig_join(r, 1);
+        rig_join(r, 2);
+        for (uint32_t i = 0; i < LINKS; i++) {
+            rig_command(r, &rc[i], false, 0, 0);
+            rig_submit(r, &rc[i]);
+            rig_use(r, i);
+            struct pdu_scsi_command c;
+            RIG_TAKE(r, scsi_command, &c);
+            itt[i] = c.itt;
+            r->exp_cmd_sn++;
+        }
+        rig_use(r, 0);
+        rig_cut(r, ERR_RESET);
+        if (first == 0)
+            assert_int_equal(ini_logout(r->s), 0);
+        for (uint32_t i = 1; i < LINKS; i++) {
+            rig_use(r, i);
+            assert_int_equal(ini_conn_logout(r->conn), 0);
+        }
+        if (first == 1)
+            assert_int_equal(ini_logout(r->s), 0);
+        for (uint32_t i = 1; i < LINKS; i++) {
+            rig_use(r, i);
+            rig_response(r, itt[i], 0, NULL, 0);
+            assert_int_equal(rc[i].reported, 1);
+            assert_true(rig_quiet(r));
+        }
+        rig_use(r, 1);
+        rig_advance(r, 2 * RIG_SECOND);
+        recover(r, itt[0]);
+        assert_true(rig_quiet(r));
+        rig_response(r, itt[0], 0, NULL, 0);
+        assert_int_equal(rc[0].c.outcome, INI_DONE_STATUS);
+        rig_forget_events(r);
+        RIG_TAKE(r, logout_request, &out);
+        assert_int_equal(out.reason, 0);
+        answer_logout(r, out.itt);
+        rig_event(r, INI_EVENT_LOGGED_OUT);
+        rig_event(r, INI_EVENT_CLOSED);
+        rig_free(r);
+        for (uint32_t i = 0; i < LINKS; i++) {
+            assert_int_equal(rc[i].reported, 1);
+            rig_command_fini(&rc[i]);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -167,6 +281,8 @@ int main(void)
         cmocka_unit_test(connections_may_end_before_the_answer),
         cmocka_unit_test(an_unanswered_session_logout_ends_in_time),
         cmocka_unit_test(a_connection_that_logs_out_is_not_pinged),
+        cmocka_unit_test(queued_commands_go_out_before_both_logouts),
+        cmocka_unit_test(recovery_goes_on_before_both_logouts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
