@@ -44,6 +44,15 @@ void data_forget(struct rsession *s, struct rtask *task)
     task->r2t_open = 0;
 }
 
+void data_stop(struct rtask *task, uint64_t pdu)
+{
+    list_for_each(it, &task->r2ts)
+    {
+        struct rr2t *r = list_entry(it, struct rr2t, node);
+        r->stopped |= r->pdu < pdu;
+    }
+}
+
 static void r2t_check_range(struct rconn *c, struct rtask *task, const struct pdu_r2t *q)
 {
     const struct key_params *params = &c->session->params;
@@ -99,15 +108,21 @@ void data_r2t(struct rconn *c, const struct rpdu *p)
         finding(c, RULE_R2T_LUN, say("0x%016" PRIx64, task->lun).text, say("0x%016" PRIx64, q.lun).text);
     r2t_check_numbers(c, task, &q);
     r2t_check_range(c, task, &q);
-    if (r2t_find(task, q.ttt)) { /* asked again with the tag it had */
+    struct rr2t *r = r2t_find(task, q.ttt);
+    if (r) { /* asked again with the tag it had */
+        r->pdu = p->number;
+        r->stopped = false;
         task->unsure = true;
         return;
     }
-    struct rr2t *r = session_alloc(s, sizeof *r);
+    r = session_alloc(s, sizeof *r);
     if (!r)
         return;
-    *r = (struct rr2t){
-        .ttt = q.ttt, .sn = q.r2t_sn, .offset = q.buffer_offset, .len = q.desired_data_transfer_length};
+    *r = (struct rr2t){.ttt = q.ttt,
+                       .sn = q.r2t_sn,
+                       .offset = q.buffer_offset,
+                       .len = q.desired_data_transfer_length,
+                       .pdu = p->number};
     list_push_back(&task->r2ts, &r->node);
     task->r2t_open++;
     if (task->r2t_open > s->params.max_outstanding_r2t && !task->unsure)
@@ -217,6 +232,14 @@ static void solicited(struct rconn *c, const struct rpdu *p, struct rtask *task,
     solicited_final(c, p, task, r, q);
 }
 
+/* Has FastAbort ended this? Event 5 ends the transfers there were; a task that the target asks for data of
+ * after it is none of those that it ends. */
+static bool is_stopped(struct rtask *task, uint32_t ttt)
+{
+    const struct rr2t *r = task->no_data == DATA_AFTER_EVENT ? r2t_find(task, ttt) : NULL;
+    return r ? r->stopped : task->no_data != DATA_GOES;
+}
+
 void data_out(struct rconn *c, const struct rpdu *p)
 {
     struct pdu_data_out q;
@@ -240,7 +263,7 @@ void data_out(struct rconn *c, const struct rpdu *p)
         finding(c, RULE_DATA_OUT_CONN, "the command's connection", "another");
         return;
     }
-    if (task->no_data && task->conn == c)
+    if (task->conn == c && is_stopped(task, q.ttt))
         finding(c, task->no_data == DATA_AFTER_TMF ? RULE_FAST_ABORT_DATA : RULE_FAST_ABORT_STOP,
                 "no more data of a task that a TMF ends", "Data-Out");
     if (task->done)

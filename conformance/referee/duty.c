@@ -123,16 +123,18 @@ void duty_proof(struct rconn *c, const struct rpdu *p)
 
 /* ---- what pays ---- */
 
-/* Who acknowledges event 5 has stopped the data of the tasks it is about: those that the target had by then.
- * R7143-11.9.1-12 */
+/* Who acknowledges event 5 has stopped the data of the tasks it is about: those that the target had by then,
+ * but for what it asks for afterwards. R7143-11.9.1-12 */
 static void stop_data(struct rconn *c, const struct rowed *o)
 {
     list_for_each(it, &c->session->live)
     {
         struct rtask *task = list_entry(it, struct rtask, order);
         if (task->conn == c && task->lun == o->lun && !task->immediate && sn_lt(task->cmd_sn, o->run) &&
-            task->opcode == PDU_OP_scsi_command && task->no_data == DATA_GOES)
+            task->opcode == PDU_OP_scsi_command && task->no_data != DATA_AFTER_TMF) {
             task->no_data = DATA_AFTER_EVENT;
+            data_stop(task, o->pdu);
+        }
     }
 }
 

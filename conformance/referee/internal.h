@@ -82,7 +82,9 @@ struct rr2t {
     struct list_node node;
     uint32_t ttt, sn, offset, len;
     uint32_t done, data_sn; /* bytes that have come; next DataSN */
+    uint64_t pdu;           /* number of the latest PDU that asked */
     bool closed;            /* its Data-Out with F = 1 has come */
+    bool stopped;           /* it came before an event 5 that is acknowledged */
 };
 
 struct rtask {
@@ -406,6 +408,8 @@ void data_out(struct rconn *c, const struct rpdu *p);
 void data_in(struct rconn *c, const struct rpdu *p);
 void data_r2t(struct rconn *c, const struct rpdu *p);
 void data_forget(struct rsession *s, struct rtask *task);
+/* Nothing may follow for the R2Ts before this PDU of the task's connection. */
+void data_stop(struct rtask *task, uint64_t pdu);
 /* The task whose A bit had this TTT, or NULL. */
 struct rtask *data_of_ack(struct rsession *s, uint32_t ttt);
 

@@ -439,7 +439,7 @@ enum { NEEDS_PDU, NEEDS_CONN, NEEDS_SESSION };
     X(DIGEST_REJECT,       "R7143-7.8-02",      TARGET,    SEEN_T,   PDU,     "damaged data is answered by a Reject with reason 0x02") \
     X(AGAIN_STAT_SN,       "R7143-11.4.9-02",   TARGET,    SEEN_ALL, SESSION, "a response that is sent again has the StatSN it had") \
     X(AGAIN_SAME,          "R7143-11.16-02",    TARGET,    SEEN_ALL, SESSION, "a response that is sent again is the one it was") \
-    X(FAST_ABORT_STOP,     "R7143-11.9.1-12",   INITIATOR, SEEN_ALL, SESSION, "no data of the tasks of an acknowledged event 5 is sent") \
+    X(FAST_ABORT_STOP,     "R7143-11.9.1-12",   INITIATOR, SEEN_ALL, SESSION, "no data that was asked for before an acknowledged event 5 is sent") \
     X(FENCE,               "R7143-4.2.2.3.3-02", TARGET,   SEEN_T,   SESSION, "a fenced TMF Response waits for the acknowledgement of all status") \
     X(INVALID_DURING_LOGIN, "R7143-4.2.4-06",   TARGET,    SEEN_T,   CONN,    "other PDUs in a login are answered 0x020b") \
     X(REPEAT_REFUSED,      "R7143-6.3-22",      TARGET,    SEEN_ALL, CONN,    "a key that comes twice in a login is refused") \

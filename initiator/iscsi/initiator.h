@@ -100,7 +100,7 @@ struct ini_command {
     uint64_t out_sent;
     bool sent;
     bool ended, recovered; /* recovered: data came twice or in new pieces, offsets are no longer in step */
-    bool no_data_out;      /* FastAbort: the target takes no more */
+    bool no_data_out;      /* FastAbort: a function of ours ends it, the target takes no more */
     bool ack_due;          /* DataACK when all below ack_sn is here */
     bool snack_refused;    /* the target cannot send the data again: what status comes is discarded */
     bool placed;           /* the framer of a connection fills its buffer right now */

@@ -70,17 +70,13 @@ static void async_drop(struct ini_conn *conn, const struct pdu_async_message *pd
     }
 }
 
-/* R7143-11.9.1-12, R7143-11.9.1-13 */
+/* R7143-11.9.1-12, R7143-11.9.1-13: it is the transfer tags there are that end here, not our commands. What
+ * they asked for is queued, and nothing of it follows the acknowledgement. Which commands the target means we
+ * cannot know: some have crossed the message, and what it asks for from now on is for those that go on. */
 static void async_tasks_terminated(struct ini_conn *conn, uint64_t lun)
 {
     if (conn->s->params.task_reporting != KEY_TASK_REPORTING_FAST_ABORT)
         return;
-    list_for_each(node, &conn->inflight)
-    {
-        struct ini_command *c = list_entry(node, struct ini_command, node);
-        if (c->lun == lun)
-            c->no_data_out = true;
-    }
     ini_nop_out(conn, PDU_TAG_RESERVED, PDU_TAG_RESERVED, lun, NULL, 0, NULL);
 }
 

@@ -719,7 +719,8 @@ static void good_snacks(struct talk *k)
     put(&k->turns[k->count - 2], "exp_stat_sn", stat_sn);
 }
 
-/* Somebody else's reset ends a write: event 5 tells, a NOP-Out acknowledges it, and no more data follows. */
+/* Somebody else's reset ends a write: event 5 tells, a NOP-Out acknowledges it, and no more data follows. A
+ * write that came before the message but after the reset goes on: the target asks for its data afterwards. */
 static void good_event_5(struct talk *k)
 {
     static const char *const changes[] = {"TaskReporting=RFC3720", "TaskReporting=FastAbort", NULL};
@@ -727,10 +728,16 @@ static void good_event_5(struct talk *k)
     login(k, 0, answers_with(changes));
     command(k, 0, 0x22, false, true, 1500);
     r2t(k, 0, 0x22, 0x900, 0, 0, 1500);
+    command(k, 0, 0x23, false, true, 2000);
     async(k, 5, 0, 0, 0);
     put(&k->turns[k->count - 1], "lun", GOOD_LUN);
+    r2t(k, 0, 0x23, 0x901, 0, 0, 1000);
     out(k, 0, 0x22, 0x900, 0, 0, 1024, false);
     put(request(k, 0, PDU_OP_nop_out, PDU_TAG_RESERVED, true), "lun", GOOD_LUN);
+    out(k, 0, 0x23, 0x901, 0, 0, 1000, true);
+    r2t(k, 0, 0x23, 0x902, 1, 1000, 1000);
+    out(k, 0, 0x23, 0x902, 0, 1000, 1000, true);
+    done(k, 0, 0x23, 0);
     logout(k, 0, 0, 1);
 }
 
