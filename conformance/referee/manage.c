@@ -178,12 +178,27 @@ static bool is_alone(const struct rsession *s, const struct list_node *sessions)
     return true;
 }
 
+/* The function's response passes on `c`. On another connection answers to R2Ts are due only as long as the
+ * target has that: with it the task ends, or waits for its reassignment (R7143-7.6-01, R7143-11.14-04), and
+ * no more data comes. Of its failure nobody but the target's own end can know by now. */
+static void check_r2ts(struct rconn *c, const struct rtask *task)
+{
+    const struct rsession *s = c->session;
+    bool fast = s->params.task_reporting == KEY_TASK_REPORTING_FAST_ABORT;
+    if (!task->r2t_open || fast || task->unsure || !is_alone(s, &c->r->sessions))
+        return;
+    if (task->conn == c || c->r->options.vantage == REFEREE_AT_TARGET)
+        finding(c, RULE_ABORT_EARLY, "the answers to the R2Ts of the tasks first",
+                say("%" PRIu32 " without, task tag 0x%08" PRIx32, task->r2t_open, task->itt).text);
+    else
+        undecided(c);
+}
+
 /* Every task that the function took, as far as it was sent before: it gets no response any more. */
 static void end_tasks(struct rconn *c, const struct rtask *tmf)
 {
     struct rsession *s = c->session;
     struct rtask *ref = tmf->function == ABORT_TASK ? task_find(s, tmf->ref_itt) : NULL;
-    bool fast = s->params.task_reporting == KEY_TASK_REPORTING_FAST_ABORT;
     if (ref && !ref->done && ref != tmf)
         end_task(c, ref);
     list_for_each_safe(it, &s->live)
@@ -194,9 +209,7 @@ static void end_tasks(struct rconn *c, const struct rtask *tmf)
         bool before = task->immediate ? task->conn == tmf->conn : sn_lt(task->cmd_sn, tmf->cmd_sn);
         if (!covers(tmf, task) || !before || !task->aborting)
             continue;
-        if (task->r2t_open && !fast && !task->unsure && is_alone(s, &c->r->sessions))
-            finding(c, RULE_ABORT_EARLY, "the answers to the R2Ts of the tasks first",
-                    say("%" PRIu32 " without, task tag 0x%08" PRIx32, task->r2t_open, task->itt).text);
+        check_r2ts(c, task);
         end_task(c, task);
     }
 }

@@ -308,6 +308,46 @@ static void every_rule_is_broken_by_something(void **state)
     assert_int_equal(missing, 0);
 }
 
+/* ---- rules that ask for more than a vantage ---- */
+
+/* A write waits for data on one connection, and a reset is answered on `answered`. */
+static bool found_early(enum referee_vantage vantage, unsigned answered)
+{
+    const struct referee_rule *rule = rule_of("ABORT_EARLY");
+    struct referee_finding f;
+    struct referee_counts counts;
+    bool found = false;
+    char line[700];
+    begin(&talk_mem);
+    login(&talk_mem, 0, GOOD_ANSWERS);
+    login(&talk_mem, 1, NULL);
+    command(&talk_mem, 0, 0x22, false, true, 1000);
+    r2t(&talk_mem, 0, 0x22, 0x900, 0, 0, 1000);
+    tmf(&talk_mem, answered, 0x41, 5, PDU_TAG_RESERVED);
+    tmf_done(&talk_mem, answered, 0x41, 0);
+    struct referee *r = talk_run(&talk_mem, vantage, 0);
+    while (referee_next(r, &f)) {
+        if (!is_it(&f, rule))
+            fail_msg("also %s", referee_finding_text(&f, line, sizeof line));
+        found = true;
+    }
+    referee_count(r, &counts);
+    assert_int_equal(counts.undecidable, !found);
+    referee_free(r);
+    return found;
+}
+
+/* The other connection may have failed, and the write with it, before its initiator or anybody between has
+ * heard of that. */
+static void data_on_another_connection_is_due_at_the_target(void **state)
+{
+    (void)state;
+    for (enum referee_vantage vantage = REFEREE_AT_INITIATOR; vantage <= REFEREE_BETWEEN; vantage++) {
+        assert_true(found_early(vantage, 0));
+        assert_int_equal(found_early(vantage, 1), vantage == REFEREE_AT_TARGET);
+    }
+}
+
 /* ---- the page ---- */
 
 static void rule_line(const struct referee_rule *rule, char *buf, size_t len)
@@ -423,9 +463,13 @@ static void page_lists_every_rule(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_rule_at_the_initiator), cmocka_unit_test(each_rule_at_the_target),
-        cmocka_unit_test(each_rule_between),          cmocka_unit_test(every_rule_is_broken_by_something),
-        cmocka_unit_test(page_lists_every_rule),      cmocka_unit_test(page_explains_what_has_no_rule),
+        cmocka_unit_test(each_rule_at_the_initiator),
+        cmocka_unit_test(each_rule_at_the_target),
+        cmocka_unit_test(each_rule_between),
+        cmocka_unit_test(every_rule_is_broken_by_something),
+        cmocka_unit_test(data_on_another_connection_is_due_at_the_target),
+        cmocka_unit_test(page_lists_every_rule),
+        cmocka_unit_test(page_explains_what_has_no_rule),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
