@@ -498,6 +498,69 @@ static void session_closes_while_asked(struct world *w)
     quiet(w);
 }
 
+/* Commands overtake one another on two connections, and there is no memory to hold the one that came early.
+ */
+static void nothing_to_hold_with(struct world *w)
+{
+    up(w);
+    for (uint64_t nth = 1; nth <= 30 && !w->problem[0]; nth++) {
+        all_connections(w, 0);
+        options(w, (struct sim_options){.net_delay_ns = 20 * MS_NS});
+        w->machine.fail_in = nth;
+        for (uint64_t i = 0; i < 8; i++)
+            write_at(w, 0, 8 * i, 8);
+        quiet(w);
+        w->machine.fail_in = 0;
+    }
+}
+
+/* The session is to log out when its commands have ended, and each of its connections as well. */
+static void everything_is_to_log_out(struct world *w)
+{
+    struct client *c = w->clients[0];
+    for (uint32_t round = 0; round < 10 && !w->problem[0]; round++) {
+        options(w, (struct sim_options){0});
+        up(w);
+        all_connections(w, 0);
+        options(w, (struct sim_options){.disk_slow = 1000, .disk_slow_ns = SECOND_NS});
+        for (uint64_t i = 0; i < 8; i++)
+            write_at(w, 0, 8 * i, 8);
+        for (uint32_t i = 0; i < 6; i++)
+            client_logout(c);
+        if (!client_log_session_out(c))
+            world_problem(w, "the session cannot be logged out");
+        quiet(w);
+    }
+}
+
+/* A target is reset while commands that it need not wait for are still on their way on another connection. */
+static void a_reset_overtakes_commands(struct world *w)
+{
+    enum { TARGET_WARM_RESET = 6 };
+    up(w);
+    for (uint32_t round = 0; round < 30 && !w->problem[0]; round++) {
+        all_connections(w, 0);
+        options(w, (struct sim_options){.net_delay_ns = 30 * MS_NS});
+        for (uint64_t i = 0; i < 8; i++)
+            write_at(w, 0, 8 * i, 64);
+        pass(w, MS_NS);
+        client_function(w->clients[0], TARGET_WARM_RESET, false);
+        quiet(w);
+    }
+}
+
+/* A target that has much to say, to an initiator that acknowledges nothing: now and then it asks. */
+static void many_events(struct world *w)
+{
+    up(w);
+    all_connections(w, 0);
+    for (uint32_t i = 0; i < 600; i++) {
+        target_notify(w);
+        if (i % 50 == 0)
+            pass(w, 100 * MS_NS);
+    }
+}
+
 /* A session of level 2 has lost all its connections, and its initiator is about to continue it when the
  * administrator ends it: that login fails, and what was in flight begins anew in a new session. */
 static void session_ends_while_it_continues(struct world *w)
@@ -561,6 +624,14 @@ static const struct scenario scenarios[] = {
     {"ended-while-continued", "a session ends while its initiator continues it", session_ends_while_it_continues,
      {.clients = 1, .connections = 2, .level_2 = true}},
     {"clock-leaps", "deadlines that pass all at once", clock_leaps, {.chap = false}},
+    {"nothing-to-hold-with", "a command that comes early and finds no memory", nothing_to_hold_with,
+     {.clients = 1, .connections = 2}},
+    {"all-log-out", "a session and all its connections are to log out", everything_is_to_log_out,
+     {.clients = 1, .connections = 2}},
+    {"reset-overtakes", "what comes after the reset that took it is not done", a_reset_overtakes_commands,
+     {.clients = 1, .connections = 2}},
+    {"many-events", "a ping follows the status that it asks after", many_events,
+     {.clients = 1, .connections = 1, .level_2 = true}},
 };
 /* clang-format on */
 
