@@ -345,6 +345,7 @@ struct tgt_task {
     uint64_t cost;         /* bytes counted in session->data_started */
     uint32_t unsent;       /* response PDUs that borrow `response` */
     uint8_t response[2 + SCSI_SENSE_MAX];
+    struct kept short_end; /* while it is in `kept` */
 };
 
 /* A task that ended while the initiator may still send data for it: that data is dropped without a word. */
@@ -489,6 +490,8 @@ void keep_conn_end(
 bool keep_room(struct tgt_task *task);
 bool keep_data(struct tgt_task *task, const uint8_t *bhs, const struct slice *data, uint32_t sn,
                uint32_t offset, bool final);
+/* The empty Data-In that ends a sequence for want of memory: it needs none to be kept. Once for each task. */
+void keep_short_end(struct tgt_task *task, const uint8_t *bhs, uint32_t sn, uint32_t offset);
 void keep_burst_over(struct tgt_task *task);
 void keep_data_acknowledged(struct tgt_task *task, uint32_t next_sn);
 void keep_drop(struct tgt_task *task); /* nothing of it will be asked for again; it may be gone afterwards */

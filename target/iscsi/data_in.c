@@ -178,6 +178,8 @@ static void end_short(struct tgt_task *task)
     pdu.buffer_offset = (uint32_t)task->sent_in;
     session_numbers(s, &pdu.exp_cmd_sn, &pdu.max_cmd_sn);
     pdu_data_in_encode(&pdu, bhs);
+    if (session_level(s) > 0) /* it has a number like all others: R7143-7.1.3-02, R7143-7.2.2-02 */
+        keep_short_end(task, bhs, pdu.data_sn, pdu.buffer_offset);
     task->burst_left = s->params.max_burst_length;
     task->in_count++;
     conn_send(task->conn, bhs, NULL, NULL);

@@ -27,8 +27,10 @@ static void kept_free(struct tgt_reactor *r, struct kept *kept)
 {
     list_remove(&kept->node);
     slice_release(&kept->data);
+    bool own = kept->task && kept == &kept->task->short_end; /* part of its task */
     kept->task = NULL;
-    list_push_front(&r->free_kept, &kept->node);
+    if (!own)
+        list_push_front(&r->free_kept, &kept->node);
 }
 
 void keep_fini(struct tgt_reactor *r)
@@ -245,6 +247,14 @@ bool keep_data(struct tgt_task *task, const uint8_t *bhs, const struct slice *da
     return true;
 }
 
+void keep_short_end(struct tgt_task *task, const uint8_t *bhs, uint32_t sn, uint32_t offset)
+{
+    struct kept *kept = &task->short_end;
+    *kept = (struct kept){.sn = sn, .offset = offset, .final = true, .task = task};
+    memcpy(kept->bhs, bhs, PDU_BHS_LEN);
+    list_push_back(&task->kept, &kept->node);
+}
+
 void keep_data_acknowledged(struct tgt_task *task, uint32_t next_sn)
 {
     struct kept *kept;
@@ -295,15 +305,15 @@ void keep_resend_data(struct tgt_task *task, struct kept *kept)
 {
     struct slice data = slice_sub(&kept->data, 0, kept->data.len);
     put_window(task->session, kept->bhs);
-    conn_send(task->conn, kept->bhs, &data, NULL);
+    conn_send(task->conn, kept->bhs, data.len ? &data : NULL, NULL);
 }
 
 /* ---- other sizes ---- */
 
-/* How many PDUs `kept` becomes when no one may be longer than `most`. */
+/* How many PDUs `kept` becomes when no one may be longer than `most`: one also when it is empty. */
 static uint32_t pieces(const struct kept *kept, uint32_t most)
 {
-    return (kept->data.len + most - 1) / most;
+    return kept->data.len ? (kept->data.len + most - 1) / most : 1;
 }
 
 static void cut(struct kept *whole, uint32_t most, struct list_node *spare)

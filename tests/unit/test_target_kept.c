@@ -20,13 +20,23 @@
 static struct world w;
 static struct client c, d;
 static uint8_t buf[64 * 1024];
+static uint32_t refused; /* which object of what is kept cannot be had, from 1; 0: all can */
+
+static void *alloc(void *ctx, size_t size, size_t align)
+{
+    if (size == sizeof(struct kept) && refused && --refused == 0)
+        return NULL;
+    return world_alloc(ctx, size, align);
+}
 
 static int setup(void **state)
 {
     (void)state;
     memset(&d, 0, sizeof d);
+    refused = 0;
     world_init(&w);
     world_recovers(&w);
+    w.env.alloc = alloc;
     w.config->limits.nop_interval_ns = 0;
     pattern(w.rams[0].data, 1u << 20, 7);
     world_start(&w);
@@ -243,6 +253,99 @@ static void fields_of_r_data(void **state)
     assert_int_equal(expect_response(&c).status, 0);
     nothing_is_left();
 }
+
+/* ---- data that is cut short ---- */
+
+/* The answer to a read that ended within its first sequence, from `at` on: data of two PDUs of 4096 bytes,
+ * the empty one that ends the sequence, and a status that counts them all. */
+static struct pdu_scsi_response expect_short(struct client *who, uint32_t itt, uint32_t at, uint32_t segment,
+                                             uint32_t sn)
+{
+    for (; at < 8192; at += segment) {
+        struct pdu_data_in in = expect_data_in(who);
+        assert_int_equal(in.data_sn, sn++);
+        assert_int_equal(in.buffer_offset, at);
+        assert_int_equal(who->reply.len, segment);
+        assert_false(in.final);
+        assert_memory_equal(who->reply.data, w.rams[0].data + at, segment);
+    }
+    struct pdu_data_in end = expect_data_in(who);
+    assert_int_equal(end.data_sn, sn++);
+    assert_int_equal(end.buffer_offset, 8192);
+    assert_int_equal(end.itt, itt);
+    assert_int_equal(who->reply.len, 0);
+    assert_true(end.final && !end.acknowledge && !end.has_status);
+    struct pdu_scsi_response rsp;
+    pdu_scsi_response_decode(client_expect(who, PDU_OP_scsi_response)->bhs, &rsp);
+    assert_int_equal(rsp.itt, itt);
+    assert_int_equal(rsp.status, 8);
+    assert_int_equal(rsp.exp_data_sn, sn);
+    return rsp;
+}
+
+/* There is no memory to keep the third PDU. */
+static uint32_t read_cut_short(int level)
+{
+    struct list_node *node;
+    login(level, "MaxRecvDataSegmentLength=4096\nMaxBurstLength=16384\nFirstBurstLength=16384");
+    while ((node = list_pop_front(&w.r.free_kept)) != NULL) {
+        env_free(&w.env, list_entry(node, struct kept, node));
+        w.r.kept_allocated--;
+    }
+    refused = 3;
+    uint32_t itt = read_send(&c, 0, 64);
+    assert_int_equal(refused, 0);
+    expect_short(&c, itt, 0, 4096, 0);
+    return itt;
+}
+
+static void the_end_of_what_was_cut_short_is_sent_again(void **state)
+{
+    (void)state;
+    uint32_t itt = read_cut_short(1), begin = c.exp_stat_sn;
+    for (uint32_t sn = 0; sn < 3; sn++) {
+        snack_send(&c, SNACK_DATA, itt, NO_TAG, sn, 1);
+        struct pdu_data_in in = expect_data_in(&c);
+        assert_int_equal(in.data_sn, sn);
+        assert_int_equal(in.buffer_offset, sn * 4096);
+        assert_int_equal(in.final, sn == 2);
+        assert_int_equal(c.reply.len, sn < 2 ? 4096 : 0);
+        assert_true(client_quiet(&c));
+    }
+    snack_send(&c, SNACK_R_DATA, itt, 77, 0, 0);
+    assert_int_equal(expect_short(&c, itt, 0, 4096, 0).snack_tag, 77);
+    c.exp_stat_sn = begin + 1;
+    nothing_is_left();
+    PROVES("R7143-7.1.3-02", "target");
+}
+
+static void what_was_cut_short_is_reassigned_with_its_end(void **state)
+{
+    for (uint32_t stated = 0; stated < 4; stated++) {
+        if (stated) {
+            teardown(state);
+            setup(state);
+        }
+        uint32_t itt = read_cut_short(2);
+        client_join(&d, &c, 2, "MaxRecvDataSegmentLength=2048");
+        client_cut(&c);
+        client_expect(&d, PDU_OP_async_message); /* tells of it */
+        d.exp_stat_sn++;
+        assert_int_equal(logout_of(&d, 2, c.cid).response, 0);
+        assert_int_equal(reassign(&d, itt, stated), 0);
+        if (stated < 3) {
+            expect_short(&d, itt, stated * 4096, 2048, stated);
+        } else { /* only the status is missing */
+            struct pdu_scsi_response rsp = expect_response(&d);
+            assert_int_equal(rsp.status, 8);
+            assert_int_equal(rsp.exp_data_sn, 3);
+        }
+        assert_true(client_quiet(&d));
+    }
+    PROVES("R7143-11.4.8-01", "target");
+}
+
+/* ---- level 0 ---- */
 
 /* At level 0 a SNACK for data ends the command it speaks of, on its own connection; no other one does. */
 static void level_zero_ends_what_misses_data(void **state)
@@ -467,6 +570,8 @@ int main(void)
         T(runs_of_status),
         T(acknowledgements_of_data),
         T(fields_of_r_data),
+        T(the_end_of_what_was_cut_short_is_sent_again),
+        T(what_was_cut_short_is_reassigned_with_its_end),
         T(level_zero_ends_what_misses_data),
         T(statuses_are_counted_exactly),
         T(the_ping_follows_the_status_that_it_asks_after),
