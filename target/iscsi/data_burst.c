@@ -244,10 +244,10 @@ static void give_up(struct tgt_task *task)
     iscsi_task_fail(task, ASC_PROTOCOL_CRC, ASCQ_PROTOCOL_CRC); /* R7143-7.8-03 */
 }
 
-void data_out_recover(struct tgt_task *task, struct out_r2t *r2t)
+static void recover(struct tgt_task *task, struct out_r2t *r2t, bool ask)
 {
     task->session->r->counters.recovery_r2ts++;
-    if (!too_often(task) && !task->out_stop) {
+    if (!too_often(task) && ask) {
         again(task, r2t);
         data_out_watch(task);
         return;
@@ -255,6 +255,11 @@ void data_out_recover(struct tgt_task *task, struct out_r2t *r2t)
     r2t->open = false;
     task->r2t_open--;
     give_up(task);
+}
+
+void data_out_recover(struct tgt_task *task, struct out_r2t *r2t)
+{
+    recover(task, r2t, !task->out_stop);
 }
 
 void data_out_suspend(struct tgt_task *task)
@@ -300,6 +305,28 @@ void data_out_watch(struct tgt_task *task)
         r->deadline_ns = task->out_due_ns;
 }
 
+/* Is only F waited for? The command has failed, but its status has to follow the last data that is due, also
+ * when that was lost: so it is asked for again, and dropped. R7143-11.4.2-02, R7143-7.8-04. An abort has
+ * waited long enough. */
+static bool owes_status(const struct tgt_task *task)
+{
+    return (task->failed || task->phase == TASK_FINISHED) && !task->aborted && !task->silent;
+}
+
+/* The rest of a first burst that nobody needs any more: there is no slot for it, so it is dropped. */
+static void ask_rest(struct tgt_task *task)
+{
+    struct out_r2t *r2t = &task->r2ts[0]; /* the first burst comes before all R2Ts */
+    uint32_t left = task->unsolicited_len - task->unsolicited_have;
+    if (left == 0)
+        return;
+    *r2t = (struct out_r2t){.open = true, .offset = task->unsolicited_have, .len = left};
+    r2t_name(task, r2t);
+    task->r2t_open++;
+    r2t_send(task, r2t);
+    data_out_watch(task);
+}
+
 /* Data that was to come has not: the end of a sequence was lost. */
 void data_out_tick(struct tgt_task *task, uint64_t now_ns)
 {
@@ -308,13 +335,17 @@ void data_out_tick(struct tgt_task *task, uint64_t now_ns)
     data_out_watch(task);
     if (!task->out_due_ns)
         return;
+    bool first = task->unsolicited; /* nothing is asked for before it is complete */
+    if (first && !task->out_wanted && !task->out_stop && !owes_status(task))
+        return; /* whether to ask for it, or to drop it, the device server has not said */
     env_trace(task->session->r->env, TRACE_WARN, "data.timeout", conn_label(task->conn), NULL, task->itt,
               task->recoveries);
-    bool first = task->unsolicited; /* nothing is asked for before it is complete */
     if (first) {
         task->unsolicited = false;
         retired_add(task->session, task->itt, PDU_TAG_RESERVED); /* it may still come */
-        if (task->out_wanted)
+        if (owes_status(task))
+            ask_rest(task);
+        else if (task->out_wanted)
             data_out_ready(task);
     }
     for (uint32_t i = 0; i < TGT_R2T_MAX && !first; i++) {
@@ -322,7 +353,7 @@ void data_out_tick(struct tgt_task *task, uint64_t now_ns)
         if (!r2t->open)
             continue;
         retired_add(task->session, task->itt, r2t->ttt);
-        data_out_recover(task, r2t);
+        recover(task, r2t, !task->out_stop || owes_status(task));
     }
     iscsi_task_progress(task);
 }

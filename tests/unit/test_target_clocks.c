@@ -117,6 +117,82 @@ static void the_earliest_data_counts(void **state)
     assert_true(deadline() == first + SECOND_NS); /* the second's */
 }
 
+/* A failed write's data was lost: it is asked for again, though nobody needs it, because the status follows
+ * it. What was asked for at `first` comes late, and does not count. */
+static void expect_failure_after(const struct pdu_scsi_command *p, uint32_t first, uint32_t at, uint32_t len)
+{
+    static uint8_t data[8 * BLOCK];
+    struct pdu_r2t r2t = {0};
+    for (int i = 0; i < 2; i++) {
+        assert_true(client_quiet(&c));
+        world_pass(&w, 11 * SECOND_NS);
+        r2t = expect_r2t(&c);
+        assert_int_equal(r2t.buffer_offset, at);
+        assert_int_equal(r2t.desired_data_transfer_length, len);
+    }
+    struct pdu_data_out out = data_out(p->itt, first, 0, at, true);
+    data_out_send(&c, &out, data, len);
+    assert_true(client_quiet(&c));
+    out = data_out(p->itt, r2t.ttt, 0, at, true);
+    data_out_send(&c, &out, data, len);
+    assert_int_equal(expect_response(&c).status, 2);
+}
+
+static void a_failed_write_waits_for_data_that_was_lost(void **state)
+{
+    (void)state;
+    client_login_level(&c, 1, "InitialR2T=Yes\nImmediateData=Yes");
+    client_settle(&c, 0);
+    acknowledge_status(&c);
+    static uint8_t data[BLOCK];
+    struct pdu_scsi_command p = write_command(&c, 0, 8);
+    w.fail_next = ERR_IO; /* the device's error: the immediate data */
+    command_send(&c, &p, data, BLOCK);
+    expect_failure_after(&p, expect_r2t(&c).ttt, BLOCK, 7 * BLOCK);
+    assert_false(sense_is(&c, 0x0b, 0x47, 0x05)); /* it is the device's error still */
+    p = write_command(&c, 0, 8);
+    command_send(&c, &p, data, BLOCK);
+    struct pdu_r2t r2t = expect_r2t(&c);
+    struct pdu_data_out out = data_out(p.itt, r2t.ttt, 0, 0, false); /* ours: a wrong offset */
+    data_out_send(&c, &out, data, BLOCK);
+    assert_int_equal(expect_reject(&c), 9);
+    expect_failure_after(&p, r2t.ttt, BLOCK, 7 * BLOCK);
+    assert_true(sense_is(&c, 0x0b, 0x4b, 0x05));
+    assert_true(deadline() == UINT64_MAX);
+    PROVES("R7143-11.4.2-02", "target");
+}
+
+static void a_failed_write_waits_for_unsolicited_data_that_was_lost(void **state)
+{
+    (void)state;
+    w.config->targets[0].keys.initial_r2t = false;
+    client_login_level(&c, 1, "InitialR2T=No\nImmediateData=Yes\nFirstBurstLength=2048");
+    client_settle(&c, 0);
+    acknowledge_status(&c);
+    static uint8_t data[BLOCK];
+    struct pdu_scsi_command p = write_command(&c, 0x7f000000, 8); /* out of range */
+    p.final = 0;
+    command_send(&c, &p, data, BLOCK);
+    expect_failure_after(&p, PDU_TAG_RESERVED, BLOCK, 3 * BLOCK);
+    assert_true(sense_is(&c, 5, 0x21, 0));
+    assert_true(deadline() == UINT64_MAX);
+    w.delay = true; /* it was lost before the command's turn, and that shows only then */
+    read_send(&c, 0, 1);
+    p = write_command(&c, 0x7f000000, 8);
+    p.attr = 2; /* ORDERED */
+    p.final = 0;
+    command_send(&c, &p, data, BLOCK);
+    world_pass(&w, 11 * SECOND_NS);
+    assert_true(client_quiet(&c));
+    w.delay = false;
+    world_release(&w);
+    client_expect(&c, PDU_OP_data_in);
+    expect_response(&c);
+    expect_failure_after(&p, PDU_TAG_RESERVED, BLOCK, 3 * BLOCK);
+    assert_true(sense_is(&c, 5, 0x21, 0));
+    PROVES("R7143-11.4.2-02", "target");
+}
+
 /* Talk of the very moment of the ping came before it: it is no sign of life afterwards. */
 static void silence_since_the_ping_counts(void **state)
 {
@@ -234,8 +310,12 @@ static void output_that_piles_up_stops_the_input(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(functions_that_wait_keep_their_deadline), TEST(the_earliest_data_counts),
-        TEST(silence_since_the_ping_counts),           TEST(who_is_at_rest_is_not_run),
+        TEST(functions_that_wait_keep_their_deadline),
+        TEST(the_earliest_data_counts),
+        TEST(a_failed_write_waits_for_data_that_was_lost),
+        TEST(a_failed_write_waits_for_unsolicited_data_that_was_lost),
+        TEST(silence_since_the_ping_counts),
+        TEST(who_is_at_rest_is_not_run),
         TEST(output_that_piles_up_stops_the_input),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
