@@ -126,11 +126,17 @@ static bool ends_tasks(enum scsi_tmf_function function)
 }
 
 /* Standard semantics let data that was asked for arrive first (R7143-4.2.3.3-07, R7143-11.5.1-10). FastAbort
- * never waits (R7143-13.23-05, R7143-4.2.3.4-02). Nothing more is asked for. */
+ * never waits (R7143-13.23-05, R7143-4.2.3.4-02). */
+static bool awaits_data(const struct tgt_tmf *tmf)
+{
+    return !fast_abort(tmf->session) && ends_tasks(tmf->scsi.function);
+}
+
+/* Nothing more is asked for. */
 static bool data_due(const struct tgt_tmf *tmf)
 {
     bool due = false;
-    if (fast_abort(tmf->session) || !ends_tasks(tmf->scsi.function))
+    if (!awaits_data(tmf))
         return false;
     list_for_each(it, &tmf->session->tasks)
     {
@@ -551,6 +557,33 @@ void task_mgmt_answer(struct tgt_tmf *tmf)
     }
 }
 
+/* Will a function that has not begun yet end it? */
+static bool is_about_to_end(const struct tgt_task *task)
+{
+    list_for_each(it, &task->session->tmfs)
+    {
+        const struct tgt_tmf *tmf = list_entry(it, struct tgt_tmf, session_node);
+        if (!tmf->started && awaits_data(tmf) && covers(tmf, task))
+            return true;
+    }
+    return false;
+}
+
+/* The function has gone before it began: the tasks that it would have ended go on. */
+static void data_goes_on(const struct tgt_tmf *tmf)
+{
+    list_for_each(it, &tmf->session->tasks)
+    {
+        struct tgt_task *task = list_entry(it, struct tgt_task, node);
+        bool ended = task->failed || task->silent || task->phase != TASK_RUNNING;
+        if (ended || !task->out_stop || !covers(tmf, task) || is_about_to_end(task))
+            continue;
+        task->out_stop = false;
+        if (task->out_wanted)
+            data_out_ready(task);
+    }
+}
+
 void task_mgmt_orphan(struct tgt_session *s, const struct tgt_conn *conn)
 {
     list_for_each_safe(it, &s->tmfs)
@@ -561,6 +594,8 @@ void task_mgmt_orphan(struct tgt_session *s, const struct tgt_conn *conn)
         fence_forget(s, &tmf->fenced);
         list_remove(&tmf->session_node);
         s->tmf_count--;
+        if (!tmf->started && awaits_data(tmf) && !s->closing)
+            data_goes_on(tmf);
         bool finished = tmf->over || list_linked(&tmf->scsi.node); /* nobody has come for it yet */
         list_remove(&tmf->scsi.node);
         if (tmf->started && !finished)

@@ -64,6 +64,21 @@ static void at_level_zero_nobody_waits_for_data(void **state)
     assert_int_equal(tgt_deadline(&w.r), UINT64_MAX);
 }
 
+static void abort_task_set(struct client *who, uint32_t cmd_sn)
+{
+    struct pdu_task_management_request t;
+    uint8_t bhs[PDU_BHS_LEN];
+    pdu_task_management_request_init(&t);
+    t.immediate = 1;
+    t.function = 2;
+    t.itt = who->itt++;
+    t.referenced_task_tag = PDU_TAG_RESERVED;
+    t.cmd_sn = cmd_sn;
+    t.exp_stat_sn = who->exp_stat_sn;
+    pdu_task_management_request_encode(&t, bhs);
+    client_send(who, bhs, NULL, 0);
+}
+
 static void an_abort_waits_ten_seconds_for_data(void **state)
 {
     (void)state;
@@ -71,20 +86,27 @@ static void an_abort_waits_ten_seconds_for_data(void **state)
     struct pdu_scsi_command p = write_command(&c, 0, 8);
     command_send(&c, &p, NULL, 0);
     expect_r2t(&c);
-    struct pdu_task_management_request t;
-    uint8_t bhs[PDU_BHS_LEN];
-    pdu_task_management_request_init(&t);
-    t.immediate = 1;
-    t.function = 2;
-    t.itt = c.itt++;
-    t.referenced_task_tag = PDU_TAG_RESERVED;
-    t.cmd_sn = c.cmd_sn;
-    t.exp_stat_sn = c.exp_stat_sn;
-    pdu_task_management_request_encode(&t, bhs);
-    client_send(&c, bhs, NULL, 0);
+    abort_task_set(&c, c.cmd_sn);
     sleeps_until_the_last(10 * SECOND_NS);
     client_expect(&c, PDU_OP_task_management_response);
     assert_true(client_quiet(&c));
+}
+
+/* It was lost with its connection while it waited: nothing has happened to the tasks that it was for. */
+static void an_abort_that_never_began_stops_no_data(void **state)
+{
+    (void)state;
+    login(0, "InitialR2T=Yes\nMaxBurstLength=2048\nFirstBurstLength=2048");
+    client_join(&d, &c, 2, "");
+    struct pdu_scsi_command p = write_command(&c, 0, 8);
+    command_send(&c, &p, NULL, 0);
+    struct pdu_r2t r2t = expect_r2t(&c);
+    abort_task_set(&d, c.cmd_sn);
+    client_cut(&d);
+    client_expect(&c, PDU_OP_async_message);
+    struct pdu_data_out out = data_out(p.itt, r2t.ttt, 0, 0, true);
+    data_out_send(&c, &out, data, 2048);
+    assert_int_equal(expect_r2t(&c).buffer_offset, 2048);
 }
 
 static void a_last_word_has_five_seconds_to_leave(void **state)
@@ -242,6 +264,7 @@ int main(void)
         T(data_that_was_asked_for_has_ten_seconds),
         T(at_level_zero_nobody_waits_for_data),
         T(an_abort_waits_ten_seconds_for_data),
+        T(an_abort_that_never_began_stops_no_data),
         T(a_last_word_has_five_seconds_to_leave),
         T(lost_connections_wait_for_both_times),
         T(a_recovery_logout_begins_the_time_again),
