@@ -50,6 +50,7 @@ static void snack_r_data(struct ini_command *c, struct pdu_snack_request *pdu)
     c->exp_data_sn = c->need_data_sn = c->acked_sn;
     c->in_done = c->acked_len;
     c->data_ahead = c->ahead_len = 0;
+    c->ack_due = false; /* it comes again with the data */
     c->recovered = true;
     pdu->type = SNACK_R_DATA;
     pdu->ttt = c->snack_tag;
@@ -90,11 +91,23 @@ void ini_snack_progress(struct ini_command *c)
         ini_snack_data(c);
 }
 
+/* An R-Data SNACK is out, and the target may cut by a length that we declared since: what came could be of
+ * the old cut, and its numbers mean other bytes in the new one. */
+static bool cut_in_doubt(const struct ini_command *c)
+{
+    return c->snack_tag && (c->max_recv_epoch != c->conn->max_recv_epoch || c->conn->text.open);
+}
+
 void ini_snack_ack(struct ini_command *c)
 {
     struct pdu_snack_request pdu;
     if (ini_data_missing(c) || sn_lt(c->exp_data_sn, c->ack_sn)) /* R7143-11.7.2-07 */
         return;
+    if (cut_in_doubt(c)) { /* the target would forget what is not here: if nothing follows, all of it anew */
+        c->snack_ns = env_now(c->conn->env);
+        scan_at_last(c->conn->s, c->snack_ns + ini_recovery_timeout(c->conn->s));
+        return;
+    }
     c->ack_due = false;
     c->acked_sn = c->exp_data_sn;
     c->acked_len = c->in_done;

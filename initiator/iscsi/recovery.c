@@ -205,6 +205,11 @@ void ini_connect_failed(struct ini_session *s)
 static void command_rewind(struct ini_command *c, struct ini_conn *conn)
 {
     c->in_done -= c->ahead_len;
+    /* Of which cut the rest was, nobody knows: only what is acknowledged is sure. */
+    if (c->snack_tag && c->in_len) {
+        c->exp_data_sn = c->acked_sn;
+        c->in_done = c->acked_len;
+    }
     c->data_ahead = c->ahead_len = 0;
     c->need_data_sn = c->acked_sn = c->exp_data_sn;
     c->acked_len = c->in_done;

@@ -694,6 +694,42 @@ static void after_a_new_segment_length_data_is_asked_for_anew(void **state)
     PROVES("R7143-6.4-01", "initiator");
 }
 
+/* The target may cut by a length that is still being declared: no number says what is here. */
+static void data_of_a_doubtful_cut_is_not_acknowledged(void **state)
+{
+    (void)state;
+    struct read_scene s;
+    read_begin(&s, 1, 4);
+    assert_int_equal(ini_set_max_recv(s.r->s, 1024), 0);
+    rig_pump(s.r);
+    answer_text(s.r);
+    part(&s, 2, false);
+    struct pdu_snack_request first = take_snack(s.r, 3, s.itt, 0, 0);
+    assert_int_equal(ini_set_max_recv(s.r->s, 512), 0);
+    rig_pump(s.r);
+    RIG_PDU(s.r, data_in, pdu); /* of 1024 bytes: for the target, number 0 has 512 by now */
+    pdu.itt = s.itt;
+    pdu.acknowledge = 1;
+    pdu.ttt = 7;
+    RIG_SEND(s.r, data_in, &pdu, s.data, 1024);
+    answer_text(s.r);
+    assert_true(rig_quiet(s.r));
+    rig_advance(s.r, 2 * RIG_SECOND);
+    struct pdu_snack_request again = take_snack(s.r, 3, s.itt, 0, 0);
+    assert_int_not_equal(again.ttt, first.ttt);
+    for (uint32_t n = 0; n < 4; n++)
+        part(&s, n, false);
+    RIG_PDU(s.r, scsi_response, rsp);
+    rsp.itt = s.itt;
+    rsp.stat_sn = s.r->stat_sn++;
+    rsp.exp_data_sn = 4;
+    rsp.snack_tag = again.ttt;
+    RIG_SEND(s.r, scsi_response, &rsp, NULL, 0);
+    read_is_good(&s);
+    read_end(&s);
+    PROVES("R7143-11.16.3-01", "initiator");
+}
+
 static void a_header_digest_costs_the_connection(void **state)
 {
     (void)state;
@@ -731,6 +767,7 @@ int main(void)
         cmocka_unit_test(damaged_data_out_waits_for_the_target),
         cmocka_unit_test(an_unacknowledged_command_is_sent_again),
         cmocka_unit_test(after_a_new_segment_length_data_is_asked_for_anew),
+        cmocka_unit_test(data_of_a_doubtful_cut_is_not_acknowledged),
         cmocka_unit_test(a_header_digest_costs_the_connection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
