@@ -44,7 +44,6 @@ class Row:
     required: float = 0.80
     aimed: float = 0.90
     judged: tuple = ("lunette",)
-    cpu_decides: float = 1.25  # times the base's CPU per command, when the core was not busy
     cpu_required: float = None  # beside the rate: at most so much of the base's CPU per command
     cpu_aimed: float = None
     tgt_times: float = 0  # and at least so many times what tgt does

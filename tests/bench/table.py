@@ -18,8 +18,8 @@ def number(value):
 
 
 def judge(row, medians):
-    """One verdict for a row: by rate where the core was busy, else by CPU per command. Where the goal names CPU, or tgt,
-    beside the rate, they count as well."""
+    """One verdict for a row: by rate where the core was busy, else by CPU per command, of which a server with the rate that
+    is wanted would take the inverse. Where the goal names CPU, or tgt, beside the rate, they count as well."""
     base, tgt, words = medians.get(row["base"], {}), medians.get("tgt", {}).get(row["unit"]), []
     for who in row["judged"]:
         mine = medians.get(who, {})
@@ -35,7 +35,7 @@ def judge(row, medians):
             return rate >= least and (most is None or cpu is None or cpu <= most)
 
         required = row["less"].get(who, row["required"])
-        good = reaches(required, row["cpu_required"]) if by_rate else cpu <= row["cpu_decides"]
+        good = reaches(required, row["cpu_required"]) if by_rate else cpu <= (row["cpu_required"] or 1 / required)
         how = f"rate {rate:.2f}" + (f", CPU {cpu:.2f}" if cpu else "")
         how += "" if by_rate else ", by CPU: core not busy"
         aim = " (aim too)" if good and by_rate and reaches(max(required, row["aimed"]), row["cpu_aimed"]) else ""

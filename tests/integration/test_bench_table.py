@@ -34,6 +34,14 @@ def test_small_commands_need_rate_and_cpu(rate, cpu, busy, tgt, expected):
     assert verdict("4k-write-32", rate, cpu, busy, tgt) == [expected]
 
 
+def test_where_the_core_was_not_busy_cpu_has_the_goal_turned_over():
+    assert verdict("64k-write-32", 700, 1.05, busy=0.5) == ["met"]
+    assert verdict("64k-write-32", 990, 1.06, busy=0.5) == ["missed"]
+    assert verdict("file-read-32", 500, 1.33, busy=0.5) == ["met", "met"]
+    assert verdict("file-read-32", 500, 1.34, busy=0.5) == ["missed", "met"]
+    assert verdict("file-read-32", 990, 1.67, busy=0.5) == ["missed", "missed"]
+
+
 def test_latency_is_judged_by_rate_though_nobody_is_busy():
     assert verdict("depth1-sleeping", 960, 1.4, busy=0.6) == ["met (aim too)"]
     assert verdict("depth1-sleeping", 940, 1.0, busy=0.6) == ["missed"]
