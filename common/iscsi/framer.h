@@ -131,6 +131,12 @@ void framer_skip(struct framer *f);
 void framer_unplace(struct framer *f);
 /* True between PDUs with no byte of the next one read. */
 bool framer_idle(const struct framer *f);
+/* Behind a PDU that was told: the basic header of the next one, if it has come whole; else NULL. Nothing has
+ * been checked of it. Valid until framer_next. */
+static inline const uint8_t *framer_peek(const struct framer *f)
+{
+    return f->pdu_told && f->input.len >= PDU_BHS_LEN ? f->input.ptr : NULL;
+}
 /* Bytes that have come in chunks and were not looked at yet. */
 uint32_t framer_unread_len(const struct framer *f);
 /* For moving a connection to another reactor (no chunk may cross): detach copies the unread bytes out (there

@@ -56,12 +56,25 @@ static bool instant_read(struct tgt_conn *conn, const struct pdu_scsi_command *c
     return true;
 }
 
+/* The copy of this write's data ends in stores that are on their way to memory for longer than the whole
+ * command takes, and the next one would wait for its own behind them. So they are called for before. */
+static void look_ahead(struct tgt_conn *conn)
+{
+    const uint8_t *bhs = framer_peek(&conn->framer);
+    struct pdu_scsi_command next;
+    if (!bhs || bhs[0] != PDU_OP_scsi_command)
+        return;
+    pdu_scsi_command_decode(bhs, &next);
+    scsi_instant_expect(&conn->session->nexus, next.lun, next.cdb);
+}
+
 static bool instant_write(struct tgt_conn *conn, const struct pdu_scsi_command *cmd, const uint8_t *cdb,
                           const struct slice *data)
 {
     struct tgt_session *s = conn->session;
     uint32_t len = cmd->expected_data_transfer_length;
     uint8_t *bhs = tx_open(&conn->tx);
+    look_ahead(conn);
     if (!bhs || len != data->len || !s->params.immediate_data || len > s->params.first_burst_length ||
         !scsi_instant_write(&s->nexus, cmd->lun, cdb, data))
         return false;

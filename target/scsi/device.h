@@ -150,6 +150,9 @@ void scsi_nexus_set_map(struct scsi_nexus *nexus, const struct scsi_lun_map *map
 bool scsi_instant_read(struct scsi_nexus *nexus, uint64_t lun, const uint8_t *cdb, uint32_t len,
                        struct slice *data);
 bool scsi_instant_write(struct scsi_nexus *nexus, uint64_t lun, const uint8_t *cdb, const struct slice *data);
+/* This command seems to come next, nothing of it is certain: a plain write's blocks are fetched into the
+ * cache while the one before it is carried out. */
+void scsi_instant_expect(struct scsi_nexus *nexus, uint64_t lun, const uint8_t *cdb);
 
 /* ---- tasks ---- */
 enum scsi_attr { SCSI_UNTAGGED = 0, SCSI_SIMPLE = 1, SCSI_ORDERED = 2, SCSI_HEAD_OF_QUEUE = 3, SCSI_ACA = 4 };

@@ -18,6 +18,7 @@
 #include "common/base/env.h"
 #include "common/base/err.h"
 #include "common/base/list.h"
+#include "common/base/min.h"
 #include "common/base/mutant.h"
 #include "target/store/kinds.h"
 
@@ -32,6 +33,11 @@
 #define SPARES_MAX    2u    /* of each class */
 #define PARTS_MAX     2u    /* parts of a buffer that are overwritten by copying: then it is taken apart */
 
+/* Bytes of an expected write that are asked for, and of one cache line: more would push out what is in use.
+ */
+#define EXPECT_MAX 4096u
+#define LINE_LEN   64u
+
 /* Memory of one extent, or of several that were written together: given back when the last has let go. */
 struct buffer {
     struct list_node node; /* memory->spares, or memory->lent */
@@ -43,7 +49,7 @@ struct buffer {
     uint32_t loans[];      /* of such a piece */
 };
 struct extent {
-    uint8_t *data; /* EXTENT_LEN bytes of the buffer's; NULL: zeros */
+    _Atomic(uint8_t *) data; /* EXTENT_LEN bytes of the buffer's; NULL: zeros; changed with the lock */
     struct buffer *buffer;
     atomic_int lock; /* -1: a writer, else how many readers */
     uint32_t loans;  /* of data: as long as there are any nobody changes it; with the lock held for writing */
@@ -254,7 +260,7 @@ static void extent_set(struct memory *m, struct extent *e, struct buffer *buffer
         old = NULL;
     }
     e->buffer = buffer;
-    e->data = data;
+    atomic_store_explicit(&e->data, data, memory_order_relaxed);
     piece_release(m, old, data != NULL);
 }
 
@@ -308,6 +314,16 @@ static const uint8_t *extent_lend(struct memory *m, uint64_t offset, struct exte
     }
     *loan = data ? e : NULL;
     return (data ? data : zeros) + offset % EXTENT_LEN;
+}
+
+/* Without the lock: nobody looks at what lies there, and a prefetch of what is gone does no harm. */
+static void memory_expect(struct store *store, uint64_t offset, uint32_t len)
+{
+    const struct extent *e = extent_find((struct memory *)store, offset >> EXTENT_SHIFT);
+    const uint8_t *data = e ? atomic_load_explicit(&e->data, memory_order_relaxed) : NULL;
+    const uint64_t begin = offset % EXTENT_LEN, end = min_u64(begin + min_u32(len, EXPECT_MAX), EXTENT_LEN);
+    for (uint64_t at = begin; data && at < end; at += LINE_LEN)
+        __builtin_prefetch(data + at, 1, 2);
 }
 
 /* Allocating under the lock keeps two writers from making the same extent. */
@@ -627,6 +643,7 @@ const struct store_ops store_memory_ops = {
     .open = memory_open,
     .submit = memory_submit,
     .resize = memory_resize,
+    .expect = memory_expect,
     .give_back = memory_give_back,
     .close = memory_close,
 };

@@ -51,7 +51,21 @@ static void give_back(struct store *store, void *loan, const uint8_t *bytes)
     lent--;
 }
 
-static const struct store_ops ops = {.kind = "fake", .submit = submit, .give_back = give_back};
+static uint32_t expected; /* how often */
+static uint64_t expected_at;
+static uint32_t expected_len;
+
+static void expect(struct store *store, uint64_t offset, uint32_t len)
+{
+    assert_ptr_equal(store, &rig.fake.store);
+    assert_true(len > 0 && offset < store->info.size);
+    expected++;
+    expected_at = offset;
+    expected_len = len;
+}
+
+static const struct store_ops ops = {
+    .kind = "fake", .submit = submit, .expect = expect, .give_back = give_back};
 
 static int set_up(void **state)
 {
@@ -113,6 +127,48 @@ static bool write_at(uint64_t lun, uint64_t lba, uint32_t blocks, uint32_t len)
     if (done)
         assert_memory_equal(rig.fake.disk + lba * 512, data, len);
     return done;
+}
+
+/* Nothing of what is expected has been checked: the store hears of blocks that it has, or of none. */
+static void only_writes_that_could_be_are_expected(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t lba;
+        uint32_t blocks;
+        uint32_t len; /* 0: the store hears nothing */
+    } rows[] = {
+        {0, 1, 512},
+        {3, 8, 4096},
+        {BLOCKS - 1, 8, 4096},
+        {BLOCKS, 1, 0},
+        {UINT64_MAX, 1, 0},
+        {0, 0, 0},
+        {1, UINT16_MAX - 1, (UINT16_MAX - 1) * 512u},
+        {1, UINT32_MAX, UINT32_MAX},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        expected = 0;
+        cdb_build_write(rows[i].lba, rows[i].blocks, false, cdb);
+        scsi_instant_expect(&one, 0, cdb);
+        assert_int_equal(expected, rows[i].len != 0);
+        if (expected) {
+            assert_int_equal(expected_at, rows[i].lba * 512);
+            assert_int_equal(expected_len, rows[i].len);
+        }
+    }
+    expected = 0;
+    scsi_instant_expect(&one, UINT64_C(9) << 48, cdb); /* no such LUN */
+    cdb_build_read(0, 1, false, cdb);
+    scsi_instant_expect(&one, 0, cdb);
+    memset(cdb, 0, sizeof cdb);
+    scsi_instant_expect(&one, 0, cdb);
+    assert_int_equal(expected, 0);
+    static const struct store_ops unprepared = {.kind = "fake", .submit = submit, .give_back = give_back};
+    rig.fake.store.ops = &unprepared;
+    cdb_build_write(0, 1, false, cdb);
+    scsi_instant_expect(&one, 0, cdb);
+    assert_int_equal(expected + submitted, 0);
 }
 
 /* Length, LBA and the store's memory at their limits. */
@@ -434,6 +490,7 @@ int main(void)
         T(reads_of_tasks_are_lent_piece_by_piece),
         T(a_read_that_can_borrow_nothing_waits),
         T(the_store_is_told_what_it_may_keep),
+        T(only_writes_that_could_be_are_expected),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -149,6 +149,35 @@ static void data_whole_in_its_chunk_is_not_copied(void **state)
     stream_free(s);
 }
 
+/* Only behind a PDU that was told, and only when all of the header is there. */
+static void the_header_behind_a_pdu_can_be_seen(void **state)
+{
+    (void)state;
+    struct stream *s = stream_new(true, true);
+    struct framer_pdu *pdu;
+    stream_add(s, 0, 1001, 0);
+    const size_t first = s->len;
+    stream_add(s, 0, 20, 0);
+    for (size_t more = 0; more <= PDU_BHS_LEN; more++) {
+        struct host h;
+        host_init(&h, s, POOL_LIMIT);
+        struct chunk *chunk = chunk_of(h.pool, s->bytes, first + more);
+        framer_chunk(&h.f, chunk, (uint32_t)(first + more));
+        assert_null(framer_peek(&h.f));
+        assert_int_equal(framer_next(&h.f, &pdu), FRAMER_HEADER);
+        assert_null(framer_peek(&h.f));
+        assert_int_equal(framer_next(&h.f, &pdu), FRAMER_PDU);
+        if (more < PDU_BHS_LEN)
+            assert_null(framer_peek(&h.f));
+        else
+            assert_memory_equal(framer_peek(&h.f), s->bytes + first, PDU_BHS_LEN);
+        assert_int_equal(framer_next(&h.f, &pdu), FRAMER_NEED_MORE);
+        assert_null(framer_peek(&h.f));
+        host_fini(&h);
+    }
+    stream_free(s);
+}
+
 static void data_that_the_owner_keeps_outlives_the_framer(void **state)
 {
     (void)state;
@@ -728,6 +757,7 @@ int main(void)
         cmocka_unit_test(every_pair_of_cuts_gives_the_same_pdus),
         cmocka_unit_test(every_ahs_length_and_padding_is_taken),
         cmocka_unit_test(data_whole_in_its_chunk_is_not_copied),
+        cmocka_unit_test(the_header_behind_a_pdu_can_be_seen),
         cmocka_unit_test(data_that_the_owner_keeps_outlives_the_framer),
         cmocka_unit_test(room_behind_a_small_segment_is_a_whole_chunk),
         cmocka_unit_test(only_chosen_headers_are_announced),

@@ -455,6 +455,7 @@ static void *hammer(void *arg)
         uint64_t at = (seed >> 33) % 200000;
         memset(data, i, sizeof data);
         enum store_verb verb = seed >> 60 & 1 ? STORE_READ : STORE_WRITE;
+        store->ops->expect(store, at, 4096);
         if (i % 16 == 0) {
             request(STORE_DISCARD, 65536, NULL, 65536);
         } else if (i % 16 == 7) {
@@ -489,6 +490,28 @@ static void several_threads_at_once(void **state)
     assert_int_equal(atomic_load(&live), 0);
 }
 
+/* At the seams, where nothing was ever written, and far beyond what is there. */
+static void what_is_expected_changes_nothing(void **state)
+{
+    (void)state;
+    static const uint64_t places[] = {0, 512, 65536 - 512, 65536, (1 << 20) - 512};
+    static const uint32_t lengths[] = {1, 512, 4096, 65536, UINT32_MAX};
+    uint8_t block[512], back[512];
+    memset(block, 7, sizeof block);
+    open_store("memory:size=1M");
+    for (int round = 0; round < 2; round++) {
+        const long before = atomic_load(&live);
+        for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
+            for (size_t k = 0; k < sizeof lengths / sizeof lengths[0]; k++)
+                store->ops->expect(store, places[i], lengths[k]);
+        assert_int_equal(atomic_load(&live), before); /* above all it makes nothing */
+        assert_int_equal(request(STORE_WRITE, 0, block, 512), 0);
+        assert_int_equal(request(STORE_READ, 0, back, 512), 0);
+        assert_memory_equal(back, block, 512);
+    }
+    store_close(store, NULL);
+}
+
 static void null_reads_zeros(void **state)
 {
     (void)state;
@@ -517,6 +540,7 @@ int main(void)
         cmocka_unit_test(no_memory_while_it_changes_hands),
         cmocka_unit_test(resizing_down_and_up_shows_zeros),
         cmocka_unit_test(several_threads_at_once),
+        cmocka_unit_test(what_is_expected_changes_nothing),
         cmocka_unit_test(null_reads_zeros),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,8 +63,19 @@ static bool ram_attempt(struct store *store, struct io *io, const struct store_r
     return !miss;
 }
 
-static const struct store_ops ram_ops = {
-    .kind = "ram", .submit = ram_submit, .attempt = ram_attempt, .give_back = ram_give_back};
+static uint32_t expected; /* writes that seemed to come next */
+
+static void ram_expect(struct store *store, uint64_t offset, uint32_t len)
+{
+    assert_true(offset < store->info.size && len > 0);
+    expected++;
+}
+
+static const struct store_ops ram_ops = {.kind = "ram",
+                                         .submit = ram_submit,
+                                         .attempt = ram_attempt,
+                                         .expect = ram_expect,
+                                         .give_back = ram_give_back};
 
 /* What the stores are like: quick ones lend and always answer at once, cached ones are asked to try. */
 enum how { TASKS, QUICK, CACHED };
@@ -456,6 +467,30 @@ static void loans_end_when_the_bytes_have_gone(void **state)
     end(&fast, &f);
 }
 
+/* Four writes that come in one go: each but the first has been announced to the store by the one before it.
+ */
+static void the_write_behind_is_expected(void **state)
+{
+    (void)state;
+    uint8_t bhs[PDU_BHS_LEN];
+    begin(&fast, &f, QUICK, false, 0, "ImmediateData=Yes");
+    client_settle(&f, 0);
+    pattern(data, DATA_MAX, 3);
+    expected = 0;
+    for (uint32_t i = 0; i < 4; i++) {
+        struct pdu_scsi_command p = command(&f, false, true, 8 * BLOCK);
+        cdb_rw(p.cdb, true, 8 * i, 8);
+        pdu_scsi_command_encode(&p, bhs);
+        client_queue_ahs(&f, bhs, "", 0, data + i * 8 * BLOCK, 8 * BLOCK);
+    }
+    client_push(&f);
+    for (uint32_t i = 0; i < 4; i++)
+        client_expect(&f, PDU_OP_scsi_response);
+    assert_int_equal(expected, 3);
+    assert_memory_equal(fast.rams[0].data, data, (size_t)4 * 8 * BLOCK);
+    end(&fast, &f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -474,6 +509,7 @@ int main(void)
         cmocka_unit_test(cached_reads_leave_memory_to_others),
         cmocka_unit_test(loans_end_with_the_connection),
         cmocka_unit_test(loans_end_when_the_bytes_have_gone),
+        cmocka_unit_test(the_write_behind_is_expected),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
