@@ -137,9 +137,9 @@ void scsi_instant_expect(struct scsi_nexus *nexus, uint64_t lun, const uint8_t *
     if (!cdb_plain_blocks(cdb, &moves, &lba, &blocks) || moves != CDB_OUT || blocks == 0)
         return;
     const struct scsi_itl *itl = open_itl(nexus, lun);
-    if (!itl || !itl->view->lu->store->ops->expect || lba >= itl->view->blocks)
+    struct store *store = itl ? itl->view->lu->store : NULL;
+    if (!store || !store->info.instant || !store->ops->expect || lba >= itl->view->blocks)
         return;
-    struct store *store = itl->view->lu->store;
     const uint32_t block = itl->view->lu->config.block_size;
     store->ops->expect(store, lba * block, blocks < UINT16_MAX ? blocks * block : UINT32_MAX);
 }
