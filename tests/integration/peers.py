@@ -126,7 +126,8 @@ ISTGT_AUTH = f"""[AuthGroup1]
 """
 
 
-def start_istgt(programs, tmp_path, disk, chap, mutual):
+def start_istgt(programs, tmp_path, disk, chap, mutual, again=3):
+    """It cannot choose its port by itself: one that was free may be somebody else's by the time it listens."""
     path = peer_binary("istgt")
     port, control = free_port(), free_port()
     method = "CHAP Mutual" if mutual else "CHAP" if chap else "None"
@@ -135,6 +136,13 @@ def start_istgt(programs, tmp_path, disk, chap, mutual):
     (tmp_path / "auth.conf").write_text(ISTGT_AUTH)
     os.chmod(tmp_path / "auth.conf", 0o600)
     peer = Peer(tmp_path, "istgt", [path / "usr/sbin/istgt", "-D", "-c", conf], peer_env(path))
+    try:
+        peer.wait_port(port)
+    except AssertionError:
+        if again and "listen error" in peer.stderr():
+            peer.stop()
+            return start_istgt(programs, tmp_path, disk, chap, mutual, again - 1)
+        programs.append(peer)
+        raise
     programs.append(peer)
-    peer.wait_port(port)
     return port, 0
