@@ -130,6 +130,12 @@ bool ini_conn_up(const struct ini_conn *conn)
     return !conn->over && conn->state >= INI_S5_LOGGED_IN && conn->state <= INI_S7_LOGOUT_REQUESTED;
 }
 
+/* R7143-11.14-01, R7143-11.14-02 */
+bool ini_conn_may_ask(const struct ini_conn *conn)
+{
+    return ini_conn_up(conn) && conn->state != INI_S6_IN_LOGOUT && !conn->s->logout_sent;
+}
+
 bool ini_conn_usable(const struct ini_conn *conn)
 {
     const struct ini_session *s = conn->s;

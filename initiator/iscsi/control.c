@@ -101,7 +101,7 @@ int ini_task_management(struct ini_session *s, uint8_t function, uint64_t lun, s
      */
     struct ini_conn *conn = command ? command->conn : ini_conn_pick(s);
     bool waits = command && (!conn || !tmf_settled(s, command));
-    if (!waits && (!conn || !ini_conn_up(conn) || conn->state == INI_S6_IN_LOGOUT))
+    if (!waits && (!conn || !ini_conn_may_ask(conn)))
         return s->logout_sent ? ERR_CLOSED : ERR_AGAIN;
     uint32_t itt = ini_slot_take(s, INI_SLOT_TMF);
     if (itt == PDU_TAG_RESERVED)
@@ -282,9 +282,7 @@ int ini_ping(struct ini_session *s, const void *data, uint32_t len, uint32_t *ta
 
 int ini_conn_ping(struct ini_conn *conn, const void *data, uint32_t len, uint32_t *tag)
 {
-    /* R7143-11.14-01, R7143-11.14-02 */
-    bool leaves = conn->state == INI_S6_IN_LOGOUT || conn->s->logout_sent;
-    return ini_conn_up(conn) && !leaves ? ini_ping_on(conn, data, len, false, tag) : ERR_CLOSED;
+    return ini_conn_may_ask(conn) ? ini_ping_on(conn, data, len, false, tag) : ERR_CLOSED;
 }
 
 void ini_ping_done(struct ini_session *s, uint32_t itt, uint8_t response)

@@ -244,6 +244,7 @@ void ini_conn_fail(struct ini_conn *conn, const char *reason);
 void ini_conn_over(struct ini_conn *conn); /* closes the transport; its state is settled by the caller */
 bool ini_conn_usable(const struct ini_conn *conn);           /* takes new requests */
 bool ini_conn_up(const struct ini_conn *conn);               /* in the full feature phase */
+bool ini_conn_may_ask(const struct ini_conn *conn);          /* up, and no Logout Request on its way */
 struct ini_conn *ini_conn_pick(const struct ini_session *s); /* usable, least in flight; NULL: none */
 void ini_queue_pdu(struct ini_conn *conn, const uint8_t *bhs, struct slice *data, uint32_t *done_count);
 bool ini_collect_text(struct ini_conn *conn,

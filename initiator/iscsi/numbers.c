@@ -413,8 +413,8 @@ static void scan_conn(struct ini_conn *conn, uint64_t now)
 static void ack_ask(struct ini_session *s, struct ini_conn *conn, uint32_t cmd_sn)
 {
     uint32_t itt;
-    if (conn->asking_ack || !ini_conn_up(conn) || conn->state == INI_S6_IN_LOGOUT ||
-        ini_ping_on(conn, NULL, 0, true, &itt) != 0 || conn->over)
+    if (conn->asking_ack || !ini_conn_may_ask(conn) || ini_ping_on(conn, NULL, 0, true, &itt) != 0 ||
+        conn->over)
         return;
     conn->asking_ack = true;
     ini_slot_find(s, itt)->asks_ack = true;

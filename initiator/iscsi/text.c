@@ -184,7 +184,8 @@ void ini_text_pdu(struct ini_conn *conn, const struct framer_pdu *frame)
     } else if (!pdu.final) { /* more to come, or more to send: with its tag and LUN: R7143-11.11.4-01 */
         conn->text.ttt = pdu.ttt;
         conn->text.lun = pdu.lun;
-        text_send(conn);
+        if (ini_conn_may_ask(conn)) /* else the text ends with the connection */
+            text_send(conn);
     } else {
         bool own = conn->text.own;
         text_close(conn);

@@ -643,8 +643,54 @@ static inline void rig_r2t(struct rig *r, uint32_t itt, uint32_t ttt, uint32_t r
     RIG_SEND(r, r2t, &pdu, NULL, 0);
 }
 
+static inline void rig_tmf_response(struct rig *r, uint32_t itt, uint8_t response)
+{
+    RIG_PDU(r, task_management_response, pdu);
+    pdu.itt = itt;
+    pdu.response = response;
+    pdu.stat_sn = r->stat_sn++;
+    RIG_SEND(r, task_management_response, &pdu, NULL, 0);
+}
+static inline void rig_logout_response(struct rig *r, uint32_t itt, uint8_t response, uint16_t wait,
+                                       uint16_t retain)
+{
+    RIG_PDU(r, logout_response, pdu);
+    pdu.itt = itt;
+    pdu.response = response;
+    pdu.stat_sn = r->stat_sn++;
+    pdu.time2wait = wait;
+    pdu.time2retain = retain;
+    RIG_SEND(r, logout_response, &pdu, NULL, 0);
+}
+
 /* Takes a PDU of a type that is decoded into `out`. */
 #define RIG_TAKE(r, type, out) pdu_##type##_decode(rig_take(r, PDU_OP_##type)->bhs, out)
+
+/* The LUN of a Text Response that is not the last one. */
+#define RIG_TEXT_LUN 0x0001000000000000ull
+
+static inline struct pdu_text_request rig_take_text(struct rig *r)
+{
+    struct pdu_text_request pdu;
+    RIG_TAKE(r, text_request, &pdu);
+    assert_true(pdu.immediate);
+    assert_int_equal(pdu.cmd_sn, r->exp_cmd_sn);
+    assert_int_equal(pdu.exp_stat_sn, r->stat_sn);
+    return pdu;
+}
+/* `ttt`: PDU_TAG_RESERVED in the last one. */
+static inline void rig_text_response(struct rig *r, uint32_t itt, uint32_t ttt, bool more, const void *text,
+                                     uint32_t len)
+{
+    RIG_PDU(r, text_response, pdu);
+    pdu.itt = itt;
+    pdu.ttt = ttt;
+    pdu.final = ttt == PDU_TAG_RESERVED;
+    pdu.more = more;
+    pdu.lun = pdu.final ? 0 : RIG_TEXT_LUN;
+    pdu.stat_sn = r->stat_sn++;
+    RIG_SEND(r, text_response, &pdu, text, len);
+}
 
 static inline void rig_advance(struct rig *r, uint64_t ns)
 {

@@ -28,15 +28,6 @@ static struct pdu_logout_request take_logout(struct rig *r, uint8_t reason)
     return pdu;
 }
 
-static void answer_logout(struct rig *r, uint32_t itt)
-{
-    RIG_PDU(r, logout_response, pdu);
-    pdu.itt = itt;
-    pdu.stat_sn = r->stat_sn++;
-    pdu.time2wait = 1;
-    RIG_SEND(r, logout_response, &pdu, NULL, 0);
-}
-
 /* ---- events that only the host can make sense of ---- */
 
 static void events_are_passed_on(void **state)
@@ -97,7 +88,7 @@ static void one_of_two_connections_is_asked_to_leave(void **state)
     async(r, 1, 0, 0, 0, 10); /* too late: the logout is under way */
     rig_event(r, INI_EVENT_ASYNC);
     assert_true(rig_quiet(r));
-    answer_logout(r, out.itt);
+    rig_logout_response(r, out.itt, 0, 1, 0);
     rig_event(r, INI_EVENT_LOGGED_OUT);
     rig_event(r, INI_EVENT_CONN_WANTED);
     rig_use(r, 0);
@@ -136,7 +127,7 @@ static void a_request_to_leave_is_honoured_in_time(void **state)
         rig_advance(r, due);
         struct pdu_logout_request out = take_logout(r, links == 1 ? 0 : 1);
         assert_int_equal(rc.reported, 0);
-        answer_logout(r, out.itt);
+        rig_logout_response(r, out.itt, 0, 1, 0);
         assert_int_equal(rc.reported, 1);
         assert_int_equal(rc.c.outcome, INI_DONE_LOST);
         assert_int_equal(rig_closed(r), links == 1);
@@ -267,27 +258,6 @@ static void drop_notices_begin_recovery_with_their_times(void **state)
 
 /* ---- negotiation ---- */
 
-static struct pdu_text_request take_text(struct rig *r)
-{
-    struct pdu_text_request pdu;
-    RIG_TAKE(r, text_request, &pdu);
-    assert_true(pdu.immediate);
-    assert_int_equal(pdu.cmd_sn, r->exp_cmd_sn);
-    return pdu;
-}
-
-static void answer_text(struct rig *r, uint32_t itt, bool final, bool more, const char *text, uint32_t len)
-{
-    RIG_PDU(r, text_response, pdu);
-    pdu.itt = itt;
-    pdu.final = final;
-    pdu.more = more;
-    pdu.ttt = final ? PDU_TAG_RESERVED : 0x77;
-    pdu.lun = final ? 0 : LUN;
-    pdu.stat_sn = r->stat_sn++;
-    RIG_SEND(r, text_response, &pdu, text, len);
-}
-
 static void a_request_to_negotiate_is_honoured_there(void **state)
 {
     (void)state;
@@ -296,22 +266,22 @@ static void a_request_to_negotiate_is_honoured_there(void **state)
     rig_join(r, 1);
     async(r, 4, 0, 0, 0, 3);
     rig_event(r, INI_EVENT_ASYNC);
-    struct pdu_text_request asked = take_text(r);
+    struct pdu_text_request asked = rig_take_text(r);
     int len = snprintf(want, sizeof want, "MaxRecvDataSegmentLength=%u",
                        ini_conn_params(r->conn)->max_recv_data_segment_length);
     assert_int_equal(r->pdu.len, len + 1);
     assert_string_equal((char *)r->pdu.data, want);
     assert_true(asked.final);
-    answer_text(r, asked.itt, true, false, NULL, 0);
+    rig_text_response(r, asked.itt, PDU_TAG_RESERVED, false, NULL, 0);
     assert_false(rig_has_event(r)); /* the engine's own affair */
     assert_true(rig_quiet(r));
     /* With a text of ours open there is no need. */
     rig_use(r, 0);
     assert_int_equal(ini_send_targets(r->s, "All"), 0);
     rig_pump(r);
-    asked = take_text(r);
+    asked = rig_take_text(r);
     async(r, 4, 0, 0, 0, 3);
-    answer_text(r, asked.itt, true, false, NULL, 0);
+    rig_text_response(r, asked.itt, PDU_TAG_RESERVED, false, NULL, 0);
     assert_true(rig_quiet(r));
     rig_free(r);
     PROVES("R7143-11.9.1-10", "initiator");
@@ -328,13 +298,14 @@ static void a_new_segment_length_is_declared_on_every_connection(void **state)
     for (uint32_t link = 0; link < 2; link++) {
         rig_use(r, link);
         rig_pump(r);
-        struct pdu_text_request asked = take_text(r);
+        struct pdu_text_request asked = rig_take_text(r);
         assert_string_equal((char *)r->pdu.data, "MaxRecvDataSegmentLength=4096");
         assert_int_equal(ini_conn_params(r->conn)->max_recv_data_segment_length, before);
         if (link == 0) /* they may talk back, also what nobody knows */
-            answer_text(r, asked.itt, true, false, "MaxRecvDataSegmentLength=1024\0X-com.example.a=1", 48);
+            rig_text_response(r, asked.itt, PDU_TAG_RESERVED, false,
+                              "MaxRecvDataSegmentLength=1024\0X-com.example.a=1", 48);
         else
-            answer_text(r, asked.itt, true, false, NULL, 0);
+            rig_text_response(r, asked.itt, PDU_TAG_RESERVED, false, NULL, 0);
         assert_int_equal(ini_conn_params(r->conn)->max_recv_data_segment_length, 4096);
     }
     rig_use(r, 0);
@@ -345,8 +316,8 @@ static void a_new_segment_length_is_declared_on_every_connection(void **state)
     uint32_t theirs = ini_params(r->s)->peer_max_recv_data_segment_length;
     assert_int_equal(ini_set_max_recv(r->s, 4096), 0);
     rig_pump(r);
-    answer_text(r, take_text(r).itt, true, false,
-                "MaxRecvDataSegmentLength=1024\0MaxRecvDataSegmentLength=2048", 60);
+    rig_text_response(r, rig_take_text(r).itt, PDU_TAG_RESERVED, false,
+                      "MaxRecvDataSegmentLength=1024\0MaxRecvDataSegmentLength=2048", 60);
     assert_int_equal(ini_conn_params(r->conn)->peer_max_recv_data_segment_length, theirs);
     assert_int_equal(ini_conn_params(r->conn)->max_recv_data_segment_length, before);
     assert_true(ini_is_up(r->s));
@@ -389,11 +360,11 @@ static void long_texts_pass_in_pieces(void **state)
     rig_pump(r);
     uint32_t at = 0, itt = 0;
     for (bool last = false; !last; last = at == sizeof text) {
-        struct pdu_text_request asked = take_text(r);
+        struct pdu_text_request asked = rig_take_text(r);
         assert_true(r->pdu.len <= 512 && at + r->pdu.len <= sizeof text);
         assert_true(at == 0 || asked.itt == itt);
         assert_int_equal(asked.ttt, at ? 0x77 : PDU_TAG_RESERVED);
-        assert_int_equal(asked.lun, at ? LUN : 0);
+        assert_int_equal(asked.lun, at ? RIG_TEXT_LUN : 0);
         memcpy(got + at, r->pdu.data, r->pdu.len);
         at += r->pdu.len;
         itt = asked.itt;
@@ -401,19 +372,19 @@ static void long_texts_pass_in_pieces(void **state)
         assert_int_equal(asked.final, at == sizeof text);
         assert_true(rig_quiet(r)); /* one at a time */
         if (at < sizeof text)
-            answer_text(r, itt, false, false, NULL, 0);
+            rig_text_response(r, itt, 0x77, false, NULL, 0);
     }
     assert_memory_equal(got, text, sizeof text);
-    answer_text(r, itt, false, true, "A=", 2); /* now the answer, in two */
-    take_text(r);
-    answer_text(r, itt, true, false, "b", 2);
+    rig_text_response(r, itt, 0x77, true, "A=", 2); /* now the answer, in two */
+    rig_take_text(r);
+    rig_text_response(r, itt, PDU_TAG_RESERVED, false, "b", 2);
     struct rig_event *e = rig_event(r, INI_EVENT_TEXT_DONE);
     assert_int_equal(e->event.response, 0);
     assert_memory_equal(e->text, "A=b", 4);
     /* An answer before we are through is none. */
     assert_int_equal(ini_text(r->s, text, sizeof text), 0);
     rig_pump(r);
-    answer_text(r, take_text(r).itt, true, false, NULL, 0);
+    rig_text_response(r, rig_take_text(r).itt, PDU_TAG_RESERVED, false, NULL, 0);
     rig_expect_failure(r, "not complete");
     rig_free(r);
     PROVES("R7143-11.10.2-01", "initiator");
@@ -493,10 +464,7 @@ static void fast_abort_stops_data_out(void **state)
             assert_int_equal(rc[1].c.outcome, INI_DONE_STATUS);
             assert_int_equal(rc[1].reported--, 1);
         }
-        RIG_PDU(r, task_management_response, done);
-        done.itt = tag;
-        done.stat_sn = r->stat_sn++;
-        RIG_SEND(r, task_management_response, &done, NULL, 0);
+        rig_tmf_response(r, tag, 0);
         assert_int_equal(rc[0].c.outcome, INI_DONE_ABORTED);
         assert_int_equal(rc[0].reported, 1);
         assert_int_equal(rc[1].reported + rc[2].reported, 0);

@@ -10,26 +10,6 @@
 #define LUN  0x0001000000000000ull
 #define LATE ((uint64_t)1)
 
-static void answer_logout(struct rig *r, uint32_t itt, uint8_t response, uint16_t wait, uint16_t retain)
-{
-    RIG_PDU(r, logout_response, pdu);
-    pdu.itt = itt;
-    pdu.response = response;
-    pdu.stat_sn = r->stat_sn++;
-    pdu.time2wait = wait;
-    pdu.time2retain = retain;
-    RIG_SEND(r, logout_response, &pdu, NULL, 0);
-}
-
-static void answer_tmf(struct rig *r, uint32_t itt, uint8_t response)
-{
-    RIG_PDU(r, task_management_response, pdu);
-    pdu.itt = itt;
-    pdu.response = response;
-    pdu.stat_sn = r->stat_sn++;
-    RIG_SEND(r, task_management_response, &pdu, NULL, 0);
-}
-
 static struct pdu_logout_request take_logout(struct rig *r, uint16_t cid)
 {
     struct pdu_logout_request out;
@@ -173,7 +153,7 @@ static void the_shortest_wait_is_reinstated_first(void **state)
         for (uint16_t second = 1; second <= 9; second++) {
             for (uint16_t k = 0; k < 3; k++)
                 if (k != first && waits[i][k] - waits[i][first] + 1 == second)
-                    answer_logout(r, take_logout(r, k).itt, 0, 0, 20);
+                    rig_logout_response(r, take_logout(r, k).itt, 0, 0, 20);
             assert_true(rig_quiet(r));
             rig_advance(r, RIG_SECOND);
         }
@@ -205,34 +185,34 @@ static void tasks_still_allegiant_wait_for_their_own_connection(void **state)
     for (uint16_t k = 1; k < 3; k++)
         out[k] = take_logout(r, k).itt;
     for (uint16_t k = 1; k < 3; k++)
-        answer_logout(r, out[k], 0, 0, 20);
+        rig_logout_response(r, out[k], 0, 0, 20);
     static const uint32_t order[] = {1, 4, 2, 5};
     for (int i = 0; i < 4; i++)
         reassign[order[i]] = take_reassign(r, f.itt[order[i]]);
     assert_int_equal(r->s->cleanups_used, 0);
     rig_forget_events(r);
 
-    answer_tmf(r, reassign[1], 3);
+    rig_tmf_response(r, reassign[1], 3);
     struct pdu_logout_request again1 = take_logout(r, 1);
     assert_int_equal(again1.exp_stat_sn, stat_sn[1]);
-    answer_tmf(r, reassign[5], 3);
+    rig_tmf_response(r, reassign[5], 3);
     struct pdu_logout_request again2 = take_logout(r, 2);
     assert_int_equal(again2.exp_stat_sn, stat_sn[2]);
-    answer_tmf(r, reassign[4], 3);
-    answer_tmf(r, reassign[2], 3);
+    rig_tmf_response(r, reassign[4], 3);
+    rig_tmf_response(r, reassign[2], 3);
     assert_true(rig_quiet(r)); /* they wait for the logouts that are under way */
     assert_int_equal(r->s->cleanups_used, 2);
 
-    answer_logout(r, again2.itt, 0, 0, 20);
+    rig_logout_response(r, again2.itt, 0, 0, 20);
     uint32_t t5 = take_reassign(r, f.itt[5]), t2 = take_reassign(r, f.itt[2]);
     assert_true(rig_quiet(r));
     assert_int_equal(r->s->cleanups_used, 1);
-    answer_logout(r, again1.itt, 0, 0, 20);
+    rig_logout_response(r, again1.itt, 0, 0, 20);
     uint32_t t1 = take_reassign(r, f.itt[1]), t4 = take_reassign(r, f.itt[4]);
     assert_int_equal(r->s->cleanups_used, 0);
     uint32_t tags[] = {t1, t2, t4, t5};
     for (int i = 0; i < 4; i++)
-        answer_tmf(r, tags[i], 0);
+        rig_tmf_response(r, tags[i], 0);
     for (uint32_t i = 0; i < 6; i++)
         finish(&f, i);
     assert_int_equal(ini_counters(r->s)->recovered_connections, 4);
@@ -258,11 +238,11 @@ static void tasks_are_reassigned_as_long_as_the_target_keeps_them(void **state)
         ask_logout(r, 60); /* quiet: it goes at once */
         struct pdu_logout_request bye;
         RIG_TAKE(r, logout_request, &bye);
-        answer_logout(r, bye.itt, 0, 0, 0);
+        rig_logout_response(r, bye.itt, 0, 0, 0);
         rig_use(r, 0);
         rig_advance(r, 2 * RIG_SECOND);
         struct pdu_logout_request out = take_logout(r, 1);
-        answer_logout(r, out.itt, 0, 3, 4);
+        rig_logout_response(r, out.itt, 0, 3, 4);
         ask_logout(r, 600); /* nothing new starts here any more; its own command goes on */
         rig_advance(r, 3 * RIG_SECOND);
         assert_true(rig_quiet(r));
@@ -283,7 +263,7 @@ static void tasks_are_reassigned_as_long_as_the_target_keeps_them(void **state)
             lost(&f, 1);
             assert_true(rig_quiet(r));
         } else {
-            answer_tmf(r, take_reassign(r, f.itt[1]), 0);
+            rig_tmf_response(r, take_reassign(r, f.itt[1]), 0);
             rig_response(r, f.itt[1], 2, NULL, 0);
             assert_int_equal(f.rc[1].c.outcome, INI_DONE_STATUS);
         }
@@ -305,7 +285,7 @@ static void a_session_ends_when_the_tasks_are_kept_no_longer(void **state)
     rig_cut(r, ERR_RESET);
     rig_use(r, 0);
     rig_advance(r, 2 * RIG_SECOND);
-    answer_logout(r, take_logout(r, 1).itt, 0, 1, 4);
+    rig_logout_response(r, take_logout(r, 1).itt, 0, 1, 4);
     rig_forget_events(r);
     announce_drop(r, 2, 0, 60, 60); /* may be reinstated long after that */
     rig_advance(r, 5 * RIG_SECOND);
@@ -334,7 +314,7 @@ static void failed_logouts_are_counted(void **state)
         rig_advance(r, 2 * RIG_SECOND);
         for (uint32_t i = 0; i < INI_TRIES_MAX + 1; i++) {
             assert_int_equal(f.rc[1].reported, 0);
-            answer_logout(r, take_logout(r, 1).itt, 3, 0, 600);
+            rig_logout_response(r, take_logout(r, 1).itt, 3, 0, 600);
             assert_true(rig_quiet(r));
             rig_advance(r, RIG_SECOND - 1); /* a second, where the target does not say */
             assert_true(rig_quiet(r));
@@ -365,7 +345,7 @@ static void an_unknown_cid_is_settled_at_once(void **state)
     rig_cut(r, ERR_RESET);
     rig_use(r, 0);
     rig_advance(r, 2 * RIG_SECOND);
-    answer_logout(r, take_logout(r, 1).itt, 1, 7, 7);
+    rig_logout_response(r, take_logout(r, 1).itt, 1, 7, 7);
     lost(&f, 1);
     assert_int_equal(r->s->cleanups_used, 0);
     assert_int_equal(ini_counters(r->s)->recovered_connections, 0);
@@ -422,14 +402,14 @@ static void each_reassigned_task_has_its_own_time(void **state)
         rig_cut(r, ERR_RESET);
         rig_use(r, 0);
         rig_advance(r, 2 * RIG_SECOND);
-        answer_logout(r, take_logout(r, 1).itt, 0, 0, 20);
+        rig_logout_response(r, take_logout(r, 1).itt, 0, 0, 20);
         uint32_t t1 = take_reassign(r, f.itt[1]), t3 = take_reassign(r, f.itt[3]);
         rig_forget_events(r);
         finish(&f, 0);
         finish(&f, 2);
-        answer_tmf(r, t1, 255);
+        rig_tmf_response(r, t1, 255);
         rig_advance(r, RIG_SECOND);
-        answer_tmf(r, t3, which ? 255 : 0);
+        rig_tmf_response(r, t3, which ? 255 : 0);
         uint64_t second = which ? 2 * RIG_SECOND : 15 * RIG_SECOND;
         assert_int_equal(r->s->doubt_ns, r->now + RIG_SECOND);
         rig_advance(r, RIG_SECOND - 1);
@@ -462,22 +442,22 @@ static void a_second_reassignment_forgets_the_time_of_the_first(void **state)
     rig_cut(r, ERR_RESET);
     rig_use(r, 0);
     rig_advance(r, 2 * RIG_SECOND);
-    answer_logout(r, take_logout(r, 2).itt, 0, 0, 60);
-    answer_tmf(r, take_reassign(r, f.itt[2]), 0); /* has until 15 s from here */
+    rig_logout_response(r, take_logout(r, 2).itt, 0, 0, 60);
+    rig_tmf_response(r, take_reassign(r, f.itt[2]), 0); /* has until 15 s from here */
     rig_advance(r, 10 * RIG_SECOND);
     rig_cut(r, ERR_RESET); /* and connection 0, which got it, breaks too */
     rig_use(r, 1);
     rig_advance(r, 2 * RIG_SECOND);
     drop_pings(r);
-    answer_logout(r, take_logout(r, 0).itt, 0, 0, 60);
+    rig_logout_response(r, take_logout(r, 0).itt, 0, 0, 60);
     uint32_t t0 = take_reassign(r, f.itt[0]), t2 = take_reassign(r, f.itt[2]);
     for (int i = 0; i < 8; i++) { /* the target takes its time to answer */
         rig_advance(r, RIG_SECOND);
         acknowledge(r);
         assert_true(ini_is_up(r->s));
     }
-    answer_tmf(r, t0, 0);
-    answer_tmf(r, t2, 0);
+    rig_tmf_response(r, t0, 0);
+    rig_tmf_response(r, t2, 0);
     rig_forget_events(r);
     finish(&f, 0);
     finish(&f, 2);
@@ -515,7 +495,7 @@ static void tries_begin_anew_with_the_allegiance(void **state)
             rig_advance(r, 2 * RIG_SECOND);
             rig_forget_events(r);
             rig_join(r, 1);
-            answer_tmf(r, take_reassign(r, itt), 0);
+            rig_tmf_response(r, take_reassign(r, itt), 0);
         }
     }
     assert_true(rig_closing(r)); /* it has been given up after as many tries as ever */
@@ -538,10 +518,10 @@ static void a_cid_that_lives_again_is_not_logged_out(void **state)
     rig_join(r, 1);
     assert_int_equal(ini_cid(r->conn), 0);
     uint32_t t0 = take_reassign(r, f.itt[0]), t1 = take_reassign(r, f.itt[1]);
-    answer_tmf(r, t0, 3);
+    rig_tmf_response(r, t0, 3);
     assert_true(rig_quiet(r));
     lost(&f, 0);
-    answer_tmf(r, t1, 0);
+    rig_tmf_response(r, t1, 0);
     rig_forget_events(r);
     finish(&f, 1);
     assert_true(ini_is_up(r->s));
@@ -602,7 +582,7 @@ static void an_abort_waits_for_the_reassignment_of_its_own_task(void **state)
     rig_cut(r, ERR_RESET);
     rig_use(r, 0);
     rig_advance(r, 2 * RIG_SECOND);
-    answer_logout(r, take_logout(r, 1).itt, 0, 0, 20);
+    rig_logout_response(r, take_logout(r, 1).itt, 0, 0, 20);
     uint32_t t1 = take_reassign(r, f.itt[1]), t3 = take_reassign(r, f.itt[3]);
     rig_forget_events(r);
     assert_int_equal(ini_task_management(r->s, 1, LUN, &f.rc[1].c, &tag[1]), 0);
@@ -617,13 +597,13 @@ static void an_abort_waits_for_the_reassignment_of_its_own_task(void **state)
     assert_int_equal(abort.exp_stat_sn, r->stat_sn);
     assert_int_equal(abort.cmd_sn, r->exp_cmd_sn);
     assert_int_equal(abort.lun, LUN);
-    answer_tmf(r, t3, 0);
+    rig_tmf_response(r, t3, 0);
     assert_true(rig_quiet(r)); /* of another task */
     assert_int_equal(ini_task_management(r->s, 1, LUN, &f.rc[3].c, &tag[2]), 0);
     rig_pump(r);
     RIG_TAKE(r, task_management_request, &abort);
     assert_int_equal(abort.itt, tag[2]);
-    answer_tmf(r, t1, 0);
+    rig_tmf_response(r, t1, 0);
     RIG_TAKE(r, task_management_request, &abort);
     assert_int_equal(abort.itt, tag[1]);
     assert_int_equal(abort.referenced_task_tag, f.itt[1]);
@@ -634,7 +614,7 @@ static void an_abort_waits_for_the_reassignment_of_its_own_task(void **state)
     static const uint32_t taken[] = {0, 1, 3};
     for (int i = 0; i < 3; i++) {
         uint32_t k = order[i];
-        answer_tmf(r, tag[k], 0);
+        rig_tmf_response(r, tag[k], 0);
         assert_int_equal(f.rc[taken[k]].reported, 1);
         assert_int_equal(f.rc[taken[k]].c.outcome, INI_DONE_ABORTED);
         assert_ptr_equal(rig_event(r, INI_EVENT_COMMAND_DONE)->event.command, &f.rc[taken[k]].c);
@@ -687,7 +667,7 @@ static void r2ts_after_a_reassignment_are_numbered_once(void **state)
     rig_advance(r, 2 * RIG_SECOND);
     rig_forget_events(r);
     rig_join(r, 1);
-    answer_tmf(r, take_reassign(r, itt), 0);
+    rig_tmf_response(r, take_reassign(r, itt), 0);
     rig_r2t(r, itt, 6, 3, 65536, 1024);
     RIG_TAKE(r, data_out, &d);
     assert_int_equal(d.ttt, 6);
@@ -775,13 +755,13 @@ static void recovery_waits_for_task_tags(void **state)
     assert_true(rig_quiet(r));
     rig_advance(r, 1);
     struct pdu_logout_request out = take_logout(r, 1);
-    answer_logout(r, out.itt, 0, 0, 600); /* frees one tag: for one of the three */
+    rig_logout_response(r, out.itt, 0, 0, 600); /* frees one tag: for one of the three */
     uint32_t t1 = take_reassign(r, f.itt[1]);
     assert_true(rig_quiet(r));
     assert_int_equal(r->s->cleanups_used, 1);
     rig_advance(r, RIG_SECOND);
     assert_true(rig_quiet(r));
-    answer_tmf(r, t1, 0); /* its tag comes back: the next */
+    rig_tmf_response(r, t1, 0); /* its tag comes back: the next */
     uint32_t t3 = take_reassign(r, f.itt[3]);
     assert_true(rig_quiet(r));
     assert_int_equal(r->s->cleanups_used, 1);
@@ -789,8 +769,8 @@ static void recovery_waits_for_task_tags(void **state)
     rig_advance(r, RIG_SECOND);
     uint32_t t5 = take_reassign(r, f.itt[5]);
     assert_int_equal(r->s->cleanups_used, 0);
-    answer_tmf(r, t3, 0);
-    answer_tmf(r, t5, 0);
+    rig_tmf_response(r, t3, 0);
+    rig_tmf_response(r, t5, 0);
     rig_forget_events(r);
     for (uint32_t i = 0; i < 6; i++)
         finish(&f, i);

@@ -31,12 +31,16 @@ static void ask_for_logout(struct rig *r, uint16_t seconds)
     RIG_SEND(r, async_message, &pdu, NULL, 0);
 }
 
-static void answer_logout(struct rig *r, uint32_t itt)
+/* The session's logout is the next PDU, and all ends well. */
+static void session_logs_out(struct rig *r)
 {
-    RIG_PDU(r, logout_response, pdu);
-    pdu.itt = itt;
-    pdu.stat_sn = r->stat_sn++;
-    RIG_SEND(r, logout_response, &pdu, NULL, 0);
+    struct pdu_logout_request out;
+    rig_forget_events(r);
+    RIG_TAKE(r, logout_request, &out);
+    assert_int_equal(out.reason, 0);
+    rig_logout_response(r, out.itt, 0, 0, 0);
+    rig_event(r, INI_EVENT_LOGGED_OUT);
+    rig_event(r, INI_EVENT_CLOSED);
 }
 
 /* Three connections, of which the first has sent the session's logout; then all are asked for theirs. */
@@ -82,7 +86,7 @@ static void nothing_follows_a_sessions_logout(void **state)
         }
     }
     rig_use(r, 0);
-    answer_logout(r, itt);
+    rig_logout_response(r, itt, 0, 0, 0);
     rig_event(r, INI_EVENT_LOGGED_OUT);
     rig_event(r, INI_EVENT_CLOSED);
     assert_int_equal(taken(r, "T8"), 1);
@@ -110,7 +114,7 @@ static void connections_may_end_before_the_answer(void **state)
     assert_int_equal(taken(r, "T16"), 1);
     assert_int_equal(taken(r, "N5"), 0);
     rig_use(r, 0);
-    answer_logout(r, itt);
+    rig_logout_response(r, itt, 0, 0, 0);
     rig_event(r, INI_EVENT_LOGGED_OUT);
     rig_event(r, INI_EVENT_CLOSED);
     assert_int_equal(taken(r, "T13"), 1);
@@ -161,6 +165,53 @@ static void a_connection_that_logs_out_is_not_pinged(void **state)
     PROVES("R7143-11.14-01", "initiator");
 }
 
+/* The next piece of a text's answer is not asked for any more; the text ends with its connection. */
+static void a_text_does_not_go_on_behind_its_connections_logout(void **state)
+{
+    (void)state;
+    struct rig *r = rig_at_level(0, false);
+    struct pdu_logout_request out;
+    rig_join(r, 1);
+    rig_use(r, 0);
+    assert_int_equal(ini_text(r->s, "SendTargets=", 13), 0);
+    rig_pump(r);
+    uint32_t itt = rig_take_text(r).itt;
+    assert_int_equal(ini_conn_logout(r->conn), 0);
+    rig_pump(r);
+    RIG_TAKE(r, logout_request, &out);
+    assert_int_equal(out.reason, 1);
+    rig_text_response(r, itt, 0x77, true, "TargetName=", 11);
+    assert_true(rig_quiet(r));
+    rig_forget_events(r);
+    rig_logout_response(r, out.itt, 0, 0, 0);
+    rig_event(r, INI_EVENT_LOGGED_OUT);
+    assert_int_equal(rig_event(r, INI_EVENT_TEXT_DONE)->event.response, INI_REPLY_LOST);
+    rig_free(r);
+    PROVES("R7143-11.14-01", "initiator");
+}
+
+/* The same on a connection that is still up when the session is logged out on another. */
+static void a_text_does_not_go_on_behind_a_sessions_logout(void **state)
+{
+    (void)state;
+    struct rig *r = rig_at_level(0, false);
+    uint32_t itt[2];
+    rig_join(r, 1);
+    assert_int_equal(ini_set_max_recv(r->s, 1024), 0); /* each connection declares its own */
+    for (uint32_t link = 0; link < 2; link++) {
+        rig_use(r, link);
+        rig_pump(r);
+        itt[link] = rig_take_text(r).itt;
+    }
+    assert_int_equal(ini_logout(r->s), 0);
+    rig_text_response(r, itt[1], 0x77, false, NULL, 0);
+    assert_true(rig_quiet(r));
+    rig_use(r, 0);
+    session_logs_out(r);
+    rig_free(r);
+    PROVES("R7143-11.14-02", "initiator");
+}
+
 /* The session's logout waits for a command that has not gone out yet, which needs a connection: the logout of
  * the only one, wanted too, must not be in its way. */
 static void queued_commands_go_out_before_both_logouts(void **state)
@@ -168,7 +219,6 @@ static void queued_commands_go_out_before_both_logouts(void **state)
     (void)state;
     struct rig *r = rig_new();
     struct rig_command rc[2];
-    struct pdu_logout_request out;
     r->max_cmd_sn = 1; /* one command at a time */
     rig_begin(r);
     rig_login(r);
@@ -185,12 +235,7 @@ static void queued_commands_go_out_before_both_logouts(void **state)
         assert_int_equal(rc[i].reported, 1);
         assert_int_equal(rc[i].c.outcome, INI_DONE_STATUS);
     }
-    rig_forget_events(r);
-    RIG_TAKE(r, logout_request, &out);
-    assert_int_equal(out.reason, 0);
-    answer_logout(r, out.itt);
-    rig_event(r, INI_EVENT_LOGGED_OUT);
-    rig_event(r, INI_EVENT_CLOSED);
+    session_logs_out(r);
     rig_free(r);
     for (int i = 0; i < 2; i++)
         rig_command_fini(&rc[i]);
@@ -203,18 +248,11 @@ static void recover(struct rig *r, uint32_t itt)
     struct pdu_task_management_request reassign;
     RIG_TAKE(r, logout_request, &out);
     assert_int_equal(out.reason, 2);
-    RIG_PDU(r, logout_response, done);
-    done.itt = out.itt;
-    done.time2retain = 20;
-    done.stat_sn = r->stat_sn++;
-    RIG_SEND(r, logout_response, &done, NULL, 0);
+    rig_logout_response(r, out.itt, 0, 0, 20);
     RIG_TAKE(r, task_management_request, &reassign);
     assert_int_equal(reassign.function, 8);
     assert_int_equal(reassign.referenced_task_tag, itt);
-    RIG_PDU(r, task_management_response, moved);
-    moved.itt = reassign.itt;
-    moved.stat_sn = r->stat_sn++;
-    RIG_SEND(r, task_management_response, &moved, NULL, 0);
+    rig_tmf_response(r, reassign.itt, 0);
 }
 
 /* The same for a command whose connection has failed (level 2), with all others to be logged out, too: before
@@ -226,7 +264,6 @@ static void recovery_goes_on_before_both_logouts(void **state)
         struct rig *r = rig_at_level(2, false);
         struct rig_command rc[LINKS];
         uint32_t itt[LINKS];
-        struct pdu_logout_request out;
         rig_join(r, 1);
         rig_join(r, 2);
         for (uint32_t i = 0; i < LINKS; i++) {
@@ -260,12 +297,7 @@ static void recovery_goes_on_before_both_logouts(void **state)
         assert_true(rig_quiet(r));
         rig_response(r, itt[0], 0, NULL, 0);
         assert_int_equal(rc[0].c.outcome, INI_DONE_STATUS);
-        rig_forget_events(r);
-        RIG_TAKE(r, logout_request, &out);
-        assert_int_equal(out.reason, 0);
-        answer_logout(r, out.itt);
-        rig_event(r, INI_EVENT_LOGGED_OUT);
-        rig_event(r, INI_EVENT_CLOSED);
+        session_logs_out(r);
         rig_free(r);
         for (uint32_t i = 0; i < LINKS; i++) {
             assert_int_equal(rc[i].reported, 1);
@@ -281,6 +313,8 @@ int main(void)
         cmocka_unit_test(connections_may_end_before_the_answer),
         cmocka_unit_test(an_unanswered_session_logout_ends_in_time),
         cmocka_unit_test(a_connection_that_logs_out_is_not_pinged),
+        cmocka_unit_test(a_text_does_not_go_on_behind_its_connections_logout),
+        cmocka_unit_test(a_text_does_not_go_on_behind_a_sessions_logout),
         cmocka_unit_test(queued_commands_go_out_before_both_logouts),
         cmocka_unit_test(recovery_goes_on_before_both_logouts),
     };

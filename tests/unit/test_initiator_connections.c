@@ -221,15 +221,6 @@ static void a_connection_in_another_session_is_refused(void **state)
     rig_free(r);
 }
 
-static void answer_logout(struct rig *r, uint32_t itt, uint8_t response)
-{
-    RIG_PDU(r, logout_response, pdu);
-    pdu.itt = itt;
-    pdu.response = response;
-    pdu.stat_sn = r->stat_sn++;
-    RIG_SEND(r, logout_response, &pdu, NULL, 0);
-}
-
 /* One of three logs out: its command ends first, new ones go elsewhere, its CID may come again. */
 static void one_connection_logs_out_alone(void **state)
 {
@@ -259,7 +250,7 @@ static void one_connection_logs_out_alone(void **state)
     assert_int_equal(out.cid, 1);
     assert_true(out.immediate);
     assert_int_equal(out.cmd_sn, 4); /* the third has gone out on link 0 */
-    answer_logout(r, out.itt, 0);
+    rig_logout_response(r, out.itt, 0, 0, 0);
     struct rig_event *e = rig_event(r, INI_EVENT_LOGGED_OUT);
     assert_int_equal(e->event.response, 0);
     assert_ptr_equal(rig_event(r, INI_EVENT_CONN_CLOSED)->event.conn, leaving);
@@ -303,7 +294,7 @@ static void a_session_logout_ends_all_connections(void **state)
         assert_true(rig_quiet(r)); /* no second logout, nothing new */
     }
     rig_use(r, 0);
-    answer_logout(r, out.itt, 0);
+    rig_logout_response(r, out.itt, 0, 0, 0);
     rig_event(r, INI_EVENT_LOGGED_OUT);
     for (int i = 0; i < 5; i++)
         rig_event(r, INI_EVENT_CONN_CLOSED);
@@ -388,10 +379,7 @@ static void an_abort_waits_for_the_buffer(void **state)
             rig_take(r, PDU_OP_scsi_command);
         RIG_TAKE(r, task_management_request, &t);
         assert_int_equal(r->link, 0);
-        RIG_PDU(r, task_management_response, done);
-        done.itt = t.itt;
-        done.stat_sn = r->stat_sn++;
-        RIG_SEND(r, task_management_response, &done, NULL, 0);
+        rig_tmf_response(r, t.itt, 0);
         assert_int_equal(other.reported, 1);
         assert_int_equal(rc.reported, !receiving);
         rig_use(r, 1);

@@ -18,27 +18,6 @@ static struct rig *discovery_rig(void)
     return r;
 }
 
-static struct pdu_text_request take_text(struct rig *r)
-{
-    struct pdu_text_request pdu;
-    pdu_text_request_decode(rig_take(r, PDU_OP_text_request)->bhs, &pdu);
-    assert_int_equal(pdu.exp_stat_sn, r->stat_sn);
-    assert_int_equal(pdu.cmd_sn, r->exp_cmd_sn);
-    return pdu;
-}
-
-static void send_text(struct rig *r, uint32_t itt, const char *text, uint32_t len, uint32_t ttt)
-{
-    RIG_PDU(r, text_response, pdu);
-    pdu.itt = itt;
-    pdu.lun = ttt == PDU_TAG_RESERVED ? 0 : 0x1234;
-    pdu.ttt = ttt;
-    pdu.final = ttt == PDU_TAG_RESERVED;
-    pdu.more = !pdu.final;
-    pdu.stat_sn = r->stat_sn++;
-    RIG_SEND(r, text_response, &pdu, text, len);
-}
-
 static void send_targets_is_asked_alone_and_answered_whole(void **state)
 {
     (void)state;
@@ -47,12 +26,12 @@ static void send_targets_is_asked_alone_and_answered_whole(void **state)
     assert_int_equal(ini_send_targets(r->s, "All"), 0);
     assert_int_equal(ini_send_targets(r->s, "All"), ERR_BUSY); /* one at a time */
     rig_pump(r);
-    struct pdu_text_request pdu = take_text(r);
+    struct pdu_text_request pdu = rig_take_text(r);
     assert_true(pdu.final && !pdu.more);
     assert_int_equal(pdu.ttt, PDU_TAG_RESERVED);
     assert_int_equal(r->pdu.len, sizeof "SendTargets=All");
     assert_string_equal((char *)r->pdu.data, "SendTargets=All");
-    send_text(r, pdu.itt, text, sizeof text, PDU_TAG_RESERVED);
+    rig_text_response(r, pdu.itt, PDU_TAG_RESERVED, false, text, sizeof text);
     struct rig_event *e = rig_event(r, INI_EVENT_TEXT_DONE);
     assert_int_equal(e->event.text_len, sizeof text);
     assert_memory_equal(e->text, text, sizeof text);
@@ -85,18 +64,19 @@ static void long_answers_are_fetched_piece_by_piece(void **state)
         assert_int_equal(ini_send_targets(r->s, "All"), 0);
         rig_pump(r);
         for (uint32_t at = 0; at < len; at += pieces[p], tag++) {
-            struct pdu_text_request pdu = take_text(r);
+            struct pdu_text_request pdu = rig_take_text(r);
             if (at == 0) {
                 itt = pdu.itt;
             } else { /* an empty request with the target's tag and LUN */
                 assert_int_equal(pdu.itt, itt);
                 assert_int_equal(pdu.ttt, tag - 1);
-                assert_int_equal(pdu.lun, 0x1234);
+                assert_int_equal(pdu.lun, RIG_TEXT_LUN);
                 assert_int_equal(r->pdu.len, 0);
                 assert_true(pdu.final);
             }
             bool last = at + pieces[p] >= len;
-            send_text(r, itt, all + at, last ? len - at : pieces[p], last ? PDU_TAG_RESERVED : tag);
+            rig_text_response(r, itt, last ? PDU_TAG_RESERVED : tag, !last, all + at,
+                              last ? len - at : pieces[p]);
         }
         struct rig_event *e = rig_event(r, INI_EVENT_TEXT_DONE);
         assert_int_equal(e->event.text_len, len);
@@ -124,7 +104,7 @@ static void text_without_end_or_sense_ends_the_session(void **state)
         rig_pump(r);
         int rounds = 0;
         for (; rounds < 20000 && !rig_closing(r); rounds++)
-            send_text(r, take_text(r).itt, piece, len, 9);
+            rig_text_response(r, rig_take_text(r).itt, 9, true, piece, len);
         assert_true(rounds < 20000);
         rig_free(r);
     }
@@ -133,7 +113,7 @@ static void text_without_end_or_sense_ends_the_session(void **state)
     assert_int_equal(ini_send_targets(r->s, "All"), 0);
     rig_pump(r);
     RIG_PDU(r, text_response, pdu);
-    pdu.itt = take_text(r).itt;
+    pdu.itt = rig_take_text(r).itt;
     pdu.final = pdu.more = 1;
     pdu.stat_sn = r->stat_sn++;
     RIG_SEND(r, text_response, &pdu, "a=b", 4);
@@ -153,15 +133,6 @@ static struct pdu_task_management_request take_tmf(struct rig *r)
     assert_int_equal(pdu.cmd_sn, r->exp_cmd_sn);
     assert_int_equal(pdu.exp_data_sn, 0);
     return pdu;
-}
-
-static void answer_tmf(struct rig *r, uint32_t itt, uint8_t response)
-{
-    RIG_PDU(r, task_management_response, pdu);
-    pdu.itt = itt;
-    pdu.response = response;
-    pdu.stat_sn = r->stat_sn++;
-    RIG_SEND(r, task_management_response, &pdu, NULL, 0);
 }
 
 static void abort_task_names_its_command_and_ends_it(void **state)
@@ -187,7 +158,7 @@ static void abort_task_names_its_command_and_ends_it(void **state)
         assert_int_equal(tmf.referenced_task_tag, command.itt);
         assert_int_equal(tmf.ref_cmd_sn, immediate ? tmf.cmd_sn : command.cmd_sn);
         assert_int_equal(tmf.itt, tag);
-        answer_tmf(r, tag, 0);
+        rig_tmf_response(r, tag, 0);
         assert_int_equal(rc.reported, 1);
         assert_int_equal(rc.c.outcome, INI_DONE_ABORTED);
         assert_int_equal(other.reported, 0);
@@ -210,7 +181,7 @@ static void abort_task_names_its_command_and_ends_it(void **state)
         later.reported = 0;
         rig_submit(r, &later);
         rig_take_command(r);
-        answer_tmf(r, tag, 0);
+        rig_tmf_response(r, tag, 0);
         assert_int_equal(later.reported, 0);
         rig_free(r);
         assert_int_equal(later.reported, 1);
@@ -263,7 +234,7 @@ static void functions_take_the_commands_they_cover(void **state)
             assert_int_equal(tmf.lun, rows[i].has_lun ? LUN : 0);
             assert_int_equal(tmf.referenced_task_tag, PDU_TAG_RESERVED);
             assert_int_equal(tmf.ref_cmd_sn, 0);
-            answer_tmf(r, tag, response); /* 5: not supported */
+            rig_tmf_response(r, tag, response); /* 5: not supported */
             assert_int_equal(same.reported, response == 0 && rows[i].same_lun);
             assert_int_equal(other.reported, response == 0 && rows[i].other_lun);
             rig_free(r);
@@ -300,7 +271,7 @@ static void r2ts_are_answered_while_an_abort_is_under_way(void **state)
     struct pdu_data_out data;
     pdu_data_out_decode(rig_take(r, PDU_OP_data_out)->bhs, &data);
     assert_true(data.final);
-    answer_tmf(r, tag, 0);
+    rig_tmf_response(r, tag, 0);
     assert_int_equal(rc.reported, 1);
     rig_free(r);
     rig_command_fini(&rc);
@@ -416,14 +387,6 @@ static struct pdu_logout_request take_logout(struct rig *r)
     return pdu;
 }
 
-static void answer_logout(struct rig *r, uint32_t itt)
-{
-    RIG_PDU(r, logout_response, pdu);
-    pdu.itt = itt;
-    pdu.stat_sn = r->stat_sn++;
-    RIG_SEND(r, logout_response, &pdu, NULL, 0);
-}
-
 static void a_request_to_leave_is_followed_when_commands_have_ended(void **state)
 {
     (void)state;
@@ -446,7 +409,7 @@ static void a_request_to_leave_is_followed_when_commands_have_ended(void **state
     async(r, 1, 10); /* once more: no harm */
     rig_event(r, INI_EVENT_ASYNC);
     assert_true(rig_quiet(r));
-    answer_logout(r, out.itt);
+    rig_logout_response(r, out.itt, 0, 0, 0);
     rig_event(r, INI_EVENT_LOGGED_OUT);
     rig_event(r, INI_EVENT_CLOSED);
     assert_true(rig_closing(r));
@@ -483,7 +446,7 @@ static void logout_waits_for_commands_and_ends_the_session(void **state)
     assert_int_equal(ini_task_management(r->s, 5, LUN, NULL, &tag), ERR_CLOSED);
     rig_pump(r);
     assert_true(rig_quiet(r)); /* nothing after Logout */
-    answer_logout(r, out.itt);
+    rig_logout_response(r, out.itt, 0, 0, 0);
     assert_int_equal(rig_event(r, INI_EVENT_LOGGED_OUT)->event.response, 0);
     rig_event(r, INI_EVENT_CLOSED);
     rig_free(r);

@@ -628,14 +628,8 @@ static void only_one_text_at_a_time(void **state)
     assert_int_equal(ini_send_targets(r->s, ""), 0);
     rig_pump(r);
     assert_int_equal(ini_send_targets(r->s, ""), ERR_BUSY);
-    struct pdu_text_request out;
-    RIG_TAKE(r, text_request, &out);
-    RIG_PDU(r, text_response, pdu);
-    pdu.itt = out.itt;
-    pdu.ttt = PDU_TAG_RESERVED;
-    pdu.final = 1;
-    pdu.stat_sn = r->stat_sn++;
-    RIG_SEND(r, text_response, &pdu, "TargetName=iqn.2026-01.com.example:disk", 40);
+    rig_text_response(r, rig_take_text(r).itt, PDU_TAG_RESERVED, false,
+                      "TargetName=iqn.2026-01.com.example:disk", 40);
     struct rig_event *e = rig_event(r, INI_EVENT_TEXT_DONE);
     assert_int_equal(e->event.text_len, 40);
     assert_string_equal(e->text, "TargetName=iqn.2026-01.com.example:disk");

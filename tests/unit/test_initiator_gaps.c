@@ -315,10 +315,7 @@ static void what_filled_a_gap_survives_its_connection(void **state)
     assert_int_equal(s.rc.c.in_done, 3 * PART);
     RIG_TAKE(s.r, task_management_request, &t);
     assert_int_equal(t.exp_data_sn, 3);
-    RIG_PDU(s.r, task_management_response, answer);
-    answer.itt = t.itt;
-    answer.stat_sn = s.r->stat_sn++;
-    RIG_SEND(s.r, task_management_response, &answer, NULL, 0);
+    rig_tmf_response(s.r, t.itt, 0);
     part(&s, 3);
     part(&s, 4);
     status(&s, s.r->stat_sn++, 5, 0);
@@ -331,15 +328,9 @@ static void what_filled_a_gap_survives_its_connection(void **state)
 /* The host changes MaxRecvDataSegmentLength: lost data can only come back in other pieces. */
 static void declare(struct scene *s, uint32_t len)
 {
-    struct pdu_text_request asked;
     assert_int_equal(ini_set_max_recv(s->r->s, len), 0);
     rig_pump(s->r);
-    RIG_TAKE(s->r, text_request, &asked);
-    RIG_PDU(s->r, text_response, pdu);
-    pdu.itt = asked.itt;
-    pdu.final = 1;
-    pdu.stat_sn = s->r->stat_sn++;
-    RIG_SEND(s->r, text_response, &pdu, NULL, 0);
+    rig_text_response(s->r, rig_take_text(s->r).itt, PDU_TAG_RESERVED, false, NULL, 0);
 }
 
 static uint32_t take_r_data(struct scene *s)
@@ -474,10 +465,7 @@ static void reassigned_data_is_not_cut_anew(void **state)
     rig_join(s.r, 1);
     RIG_TAKE(s.r, task_management_request, &t);
     assert_int_equal(t.exp_data_sn, 2);
-    RIG_PDU(s.r, task_management_response, answer);
-    answer.itt = t.itt;
-    answer.stat_sn = s.r->stat_sn++;
-    RIG_SEND(s.r, task_management_response, &answer, NULL, 0);
+    rig_tmf_response(s.r, t.itt, 0);
     declare(&s, 1024);
     part(&s, 3);
     RIG_TAKE(s.r, snack_request, &snack);

@@ -174,33 +174,19 @@ static void r2t_with_data(struct scene *s)
 }
 static void text_response_for_nobody(struct scene *s)
 {
-    RIG_PDU(s->r, text_response, pdu);
-    pdu.final = 1;
-    pdu.itt = 5;
-    pdu.ttt = PDU_TAG_RESERVED;
-    pdu.stat_sn = s->r->stat_sn++;
-    RIG_SEND(s->r, text_response, &pdu, "a=b", 4);
+    rig_text_response(s->r, 5, PDU_TAG_RESERVED, false, "a=b", 4);
 }
 static void tmf_response_for_nobody(struct scene *s)
 {
-    RIG_PDU(s->r, task_management_response, pdu);
-    pdu.itt = 5;
-    pdu.stat_sn = s->r->stat_sn++;
-    RIG_SEND(s->r, task_management_response, &pdu, NULL, 0);
+    rig_tmf_response(s->r, 5, 0);
 }
 static void tmf_response_for_a_command(struct scene *s)
 {
-    RIG_PDU(s->r, task_management_response, pdu);
-    pdu.itt = s->read_itt;
-    pdu.stat_sn = s->r->stat_sn++;
-    RIG_SEND(s->r, task_management_response, &pdu, NULL, 0);
+    rig_tmf_response(s->r, s->read_itt, 0);
 }
 static void logout_response_for_nobody(struct scene *s)
 {
-    RIG_PDU(s->r, logout_response, pdu);
-    pdu.itt = s->read_itt;
-    pdu.stat_sn = s->r->stat_sn++;
-    RIG_SEND(s->r, logout_response, &pdu, NULL, 0);
+    rig_logout_response(s->r, s->read_itt, 0, 0, 0);
 }
 static void login_response_after_login(struct scene *s)
 {

@@ -182,10 +182,7 @@ static void data_of_tasks_that_are_gone(void **state)
             assert_int_equal(ini_task_management(r->s, 1, LUN, &rc.c, &tag), 0);
             rig_pump(r);
             RIG_TAKE(r, task_management_request, &abort);
-            RIG_PDU(r, task_management_response, done);
-            done.itt = tag;
-            done.stat_sn = r->stat_sn++;
-            RIG_SEND(r, task_management_response, &done, NULL, 0);
+            rig_tmf_response(r, tag, 0);
             assert_int_equal(rc.c.outcome, INI_DONE_ABORTED);
         }
         RIG_PDU(r, data_in, pdu);
@@ -267,24 +264,6 @@ static void missing_data_at_level_0(void **state)
 
 /* ---- texts ---- */
 
-static struct pdu_text_request take_text(struct rig *r)
-{
-    struct pdu_text_request pdu;
-    RIG_TAKE(r, text_request, &pdu);
-    return pdu;
-}
-
-static void answer_text(struct rig *r, uint32_t itt, bool final, const void *data, uint32_t len)
-{
-    RIG_PDU(r, text_response, pdu);
-    pdu.itt = itt;
-    pdu.final = final;
-    pdu.more = !final;
-    pdu.ttt = final ? PDU_TAG_RESERVED : 7;
-    pdu.stat_sn = r->stat_sn++;
-    RIG_SEND(r, text_response, &pdu, data, len);
-}
-
 /* Answers of all sizes, in one piece or more, arrive whole; up to 1 MiB. */
 static void long_answers_are_joined(void **state)
 {
@@ -301,7 +280,8 @@ static void long_answers_are_joined(void **state)
         rig_pump(r);
         uint32_t total = cases[i].pieces * cases[i].len;
         for (uint32_t n = 0; n < cases[i].pieces && !rig_closing(r); n++)
-            answer_text(r, take_text(r).itt, n + 1 == cases[i].pieces, text + n * cases[i].len, cases[i].len);
+            rig_text_response(r, rig_take_text(r).itt, n + 1 < cases[i].pieces ? 7 : PDU_TAG_RESERVED,
+                              n + 1 < cases[i].pieces, text + n * cases[i].len, cases[i].len);
         if (total <= 1024 * 1024) {
             const struct ini_event *e = &rig_event(r, INI_EVENT_TEXT_DONE)->event;
             assert_int_equal(e->text_len, total);

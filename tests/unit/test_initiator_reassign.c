@@ -9,26 +9,6 @@
 
 #define LUN 0x0001000000000000ull
 
-static void answer_logout(struct rig *r, uint32_t itt, uint8_t response, uint16_t wait, uint16_t retain)
-{
-    RIG_PDU(r, logout_response, pdu);
-    pdu.itt = itt;
-    pdu.response = response;
-    pdu.stat_sn = r->stat_sn++;
-    pdu.time2wait = wait;
-    pdu.time2retain = retain;
-    RIG_SEND(r, logout_response, &pdu, NULL, 0);
-}
-
-static void answer_tmf(struct rig *r, uint32_t itt, uint8_t response)
-{
-    RIG_PDU(r, task_management_response, pdu);
-    pdu.itt = itt;
-    pdu.response = response;
-    pdu.stat_sn = r->stat_sn++;
-    RIG_SEND(r, task_management_response, &pdu, NULL, 0);
-}
-
 static struct pdu_task_management_request take_reassign(struct rig *r, uint32_t itt, uint32_t exp_data_sn)
 {
     struct pdu_task_management_request t;
@@ -90,7 +70,7 @@ static void a_session_is_continued_on_a_new_connection(void **state)
     assert_true(ini_is_up(r->s));
     struct pdu_task_management_request t = take_reassign(r, itt, 2);
     assert_true(rig_quiet(r));
-    answer_tmf(r, t.itt, 0);
+    rig_tmf_response(r, t.itt, 0);
     rig_data_in(r, itt, 3, 1536, data + 1536, 512, true);
     struct pdu_snack_request snack; /* a gap here too: nothing below what was acknowledged is asked for */
     RIG_TAKE(r, snack_request, &snack);
@@ -211,7 +191,7 @@ static void a_failed_replacement_is_no_end(void **state)
     rig_advance(r, RIG_SECOND);
     rig_join(r, 2);
     assert_int_equal(ini_cid(r->conn), 0);
-    answer_tmf(r, take_reassign(r, itt, 0).itt, 0);
+    rig_tmf_response(r, take_reassign(r, itt, 0).itt, 0);
     rig_response(r, itt, 2, NULL, 0);
     assert_int_equal(rc.c.outcome, INI_DONE_STATUS);
     rig_event(r, INI_EVENT_COMMAND_DONE);
@@ -304,11 +284,11 @@ static void commands_move_to_the_connection_that_is_left(void **state)
     rig_r2t(r, p.itt[1], 5, 0, 65536, 4096);
     rig_take(r, PDU_OP_data_out);
     struct pdu_logout_request out = pair_break(&p);
-    answer_logout(r, out.itt, 0, 3, 20);
+    rig_logout_response(r, out.itt, 0, 3, 20);
     assert_true(rig_quiet(r)); /* it asked for three seconds more */
     rig_advance(r, 3 * RIG_SECOND);
     struct pdu_task_management_request t = take_reassign(r, p.itt[1], 0);
-    answer_tmf(r, t.itt, 0);
+    rig_tmf_response(r, t.itt, 0);
     rig_r2t(r, p.itt[1], 6, 0, 65536, 8192); /* it counts R2Ts anew, and asks for all again */
     RIG_TAKE(r, data_out, &d);
     assert_int_equal(d.ttt, 6);
@@ -344,7 +324,7 @@ static void what_never_arrived_is_sent_again(void **state)
     rig_submit(r, &p.rc[2]); /* a later one, which the target may not start yet */
     struct pdu_scsi_command later, again;
     RIG_TAKE(r, scsi_command, &later);
-    answer_logout(r, out.itt, 0, 0, 20);
+    rig_logout_response(r, out.itt, 0, 0, 20);
     RIG_TAKE(r, scsi_command, &again);
     assert_int_equal(again.itt, p.itt[1]);
     assert_int_equal(again.cmd_sn, later.cmd_sn - 1);
@@ -371,8 +351,8 @@ static void a_task_that_the_target_does_not_know_is_lost(void **state)
         pair_begin(&p);
         struct rig *r = p.r;
         struct pdu_logout_request out = pair_break(&p);
-        answer_logout(r, out.itt, 0, 0, 20);
-        answer_tmf(r, take_reassign(r, p.itt[1], 0).itt, response);
+        rig_logout_response(r, out.itt, 0, 0, 20);
+        rig_tmf_response(r, take_reassign(r, p.itt[1], 0).itt, response);
         assert_int_equal(p.rc[1].reported, 1);
         assert_int_equal(p.rc[1].c.outcome, INI_DONE_LOST);
         assert_true(ini_is_up(r->s));
@@ -390,8 +370,8 @@ static void a_rejected_reassignment_may_have_been_one(void **state)
     pair_begin(&p);
     struct rig *r = p.r;
     struct pdu_logout_request out = pair_break(&p);
-    answer_logout(r, out.itt, 0, 0, 20);
-    answer_tmf(r, take_reassign(r, p.itt[1], 0).itt, 255);
+    rig_logout_response(r, out.itt, 0, 0, 20);
+    rig_tmf_response(r, take_reassign(r, p.itt[1], 0).itt, 255);
     assert_int_equal(p.rc[1].reported, 0);
     rig_advance(r, RIG_SECOND);
     rig_response(r, p.itt[1], 2, NULL, 0);
@@ -411,8 +391,8 @@ static void a_rejected_reassignment_without_more_is_a_loss(void **state)
     pair_begin(&p);
     struct rig *r = p.r;
     struct pdu_logout_request out = pair_break(&p);
-    answer_logout(r, out.itt, 0, 0, 20);
-    answer_tmf(r, take_reassign(r, p.itt[1], 0).itt, 255);
+    rig_logout_response(r, out.itt, 0, 0, 20);
+    rig_tmf_response(r, take_reassign(r, p.itt[1], 0).itt, 255);
     rig_response(r, p.itt[0], 2, NULL, 0);
     rig_advance(r, 2 * RIG_SECOND - 1);
     assert_int_equal(p.rc[1].reported, 0);
@@ -432,8 +412,8 @@ static void a_reassigned_task_that_does_not_go_on_ends_the_session(void **state)
     pair_begin(&p);
     struct rig *r = p.r;
     struct pdu_logout_request out = pair_break(&p);
-    answer_logout(r, out.itt, 0, 0, 20);
-    answer_tmf(r, take_reassign(r, p.itt[1], 0).itt, 0);
+    rig_logout_response(r, out.itt, 0, 0, 20);
+    rig_tmf_response(r, take_reassign(r, p.itt[1], 0).itt, 0);
     rig_response(r, p.itt[0], 2, NULL, 0);
     rig_advance(r, 15 * RIG_SECOND - 1);
     assert_int_equal(p.rc[1].reported, 0);
@@ -453,8 +433,8 @@ static void a_reassigned_task_that_goes_on_may_be_slow(void **state)
     pair_begin(&p);
     struct rig *r = p.r;
     struct pdu_logout_request out = pair_break(&p);
-    answer_logout(r, out.itt, 0, 0, 20);
-    answer_tmf(r, take_reassign(r, p.itt[1], 0).itt, 0);
+    rig_logout_response(r, out.itt, 0, 0, 20);
+    rig_tmf_response(r, take_reassign(r, p.itt[1], 0).itt, 0);
     rig_response(r, p.itt[0], 2, NULL, 0);
     rig_r2t(r, p.itt[1], 7, 0, 65536, 8192);
     struct pdu_data_out d;
@@ -474,7 +454,7 @@ static void tasks_that_the_target_has_dropped_are_lost(void **state)
     struct pair p;
     pair_begin(&p);
     struct pdu_logout_request out = pair_break(&p);
-    answer_logout(p.r, out.itt, 0, 0, 0);
+    rig_logout_response(p.r, out.itt, 0, 0, 0);
     assert_true(rig_quiet(p.r));
     assert_int_equal(p.rc[1].reported, 1);
     assert_int_equal(p.rc[1].c.outcome, INI_DONE_LOST);
@@ -496,13 +476,7 @@ static void a_snack_tag_ends_with_its_connection(void **state)
     uint32_t itt = rig_take_command(r).itt;
     assert_int_equal(ini_set_max_recv(r->s, 1024), 0);
     rig_pump(r);
-    struct pdu_text_request asked;
-    RIG_TAKE(r, text_request, &asked);
-    RIG_PDU(r, text_response, pdu);
-    pdu.itt = asked.itt;
-    pdu.final = 1;
-    pdu.stat_sn = r->stat_sn++;
-    RIG_SEND(r, text_response, &pdu, NULL, 0);
+    rig_text_response(r, rig_take_text(r).itt, PDU_TAG_RESERVED, false, NULL, 0);
     rig_data_in(r, itt, 1, 512, data + 512, 512, true);
     struct pdu_snack_request snack;
     RIG_TAKE(r, snack_request, &snack);
@@ -513,7 +487,7 @@ static void a_snack_tag_ends_with_its_connection(void **state)
     rig_forget_events(r);
     rig_join(r, 1);
     assert_int_equal(ini_conn_params(r->conn)->max_recv_data_segment_length, 1024);
-    answer_tmf(r, take_reassign(r, itt, 0).itt, 0);
+    rig_tmf_response(r, take_reassign(r, itt, 0).itt, 0);
     rig_data_in(r, itt, 0, 0, data, 1024, true);
     rig_response(r, itt, 0, NULL, 0); /* tag 0 */
     assert_int_equal(rc.reported, 1);
@@ -538,7 +512,7 @@ static void a_late_answer_to_a_lost_function_is_dropped(void **state)
     wanted(r);
     rig_advance(r, 2 * RIG_SECOND);
     rig_join(r, 1);
-    answer_tmf(r, tag, 0);
+    rig_tmf_response(r, tag, 0);
     assert_true(ini_is_up(r->s));
     assert_false(rig_has_event(r));
     rig_free(r);
@@ -553,14 +527,14 @@ static void a_failed_recovery_logout_is_tried_again(void **state)
     pair_begin(&p);
     struct rig *r = p.r;
     struct pdu_logout_request out = pair_break(&p);
-    answer_logout(r, out.itt, 3, 4, 20);
+    rig_logout_response(r, out.itt, 3, 4, 20);
     assert_true(rig_quiet(r));
     rig_advance(r, 4 * RIG_SECOND - 1);
     assert_true(rig_quiet(r));
     rig_advance(r, 1);
     RIG_TAKE(r, logout_request, &out);
     assert_int_equal(out.reason, 2);
-    answer_logout(r, out.itt, 1, 0, 0);
+    rig_logout_response(r, out.itt, 1, 0, 0);
     assert_int_equal(p.rc[1].reported, 1);
     assert_int_equal(p.rc[1].c.outcome, INI_DONE_LOST);
     assert_true(ini_is_up(r->s));
@@ -592,12 +566,12 @@ static void failure_upon_failure_is_recovered(void **state)
         if (pdu_opcode(r->wire + r->wire_pos) == PDU_OP_logout_request) {
             RIG_TAKE(r, logout_request, &out);
             assert_int_equal(out.cid, other);
-            answer_logout(r, out.itt, 0, 0, 20);
+            rig_logout_response(r, out.itt, 0, 0, 20);
         } else {
             RIG_TAKE(r, task_management_request, &t);
             assert_int_equal(t.function, 8);
             seen |= t.referenced_task_tag == p.itt[0] ? 1 : t.referenced_task_tag == p.itt[1] ? 2 : 4;
-            answer_tmf(r, t.itt, 0);
+            rig_tmf_response(r, t.itt, 0);
         }
     }
     assert_int_equal(seen, 3);
@@ -615,7 +589,7 @@ static void failure_during_reassignment_is_recovered(void **state)
     pair_begin(&p);
     struct rig *r = p.r;
     struct pdu_logout_request out = pair_break(&p);
-    answer_logout(r, out.itt, 0, 0, 20);
+    rig_logout_response(r, out.itt, 0, 0, 20);
     take_reassign(r, p.itt[1], 0);
     rig_cut(r, ERR_RESET);
     rig_advance(r, 2 * RIG_SECOND);
@@ -625,7 +599,7 @@ static void failure_during_reassignment_is_recovered(void **state)
         struct pdu_task_management_request t;
         RIG_TAKE(r, task_management_request, &t);
         assert_int_equal(t.function, 8);
-        answer_tmf(r, t.itt, 0);
+        rig_tmf_response(r, t.itt, 0);
     }
     rig_response(r, p.itt[0], 2, NULL, 0);
     rig_response(r, p.itt[1], 2, NULL, 0);
@@ -725,16 +699,16 @@ static void an_abort_waits_for_a_new_allegiance(void **state)
     assert_int_equal(ini_task_management(r->s, 1, LUN, &p.rc[1].c, &tag), 0);
     rig_pump(r);
     assert_true(rig_quiet(r));
-    answer_logout(r, out.itt, 0, 0, 20);
+    rig_logout_response(r, out.itt, 0, 0, 20);
     uint32_t reassign = take_reassign(r, p.itt[1], 0).itt;
     assert_true(rig_quiet(r)); /* the target must have it first */
-    answer_tmf(r, reassign, 0);
+    rig_tmf_response(r, reassign, 0);
     struct pdu_task_management_request abort;
     RIG_TAKE(r, task_management_request, &abort);
     assert_int_equal(abort.function, 1);
     assert_int_equal(abort.itt, tag);
     assert_int_equal(abort.referenced_task_tag, p.itt[1]);
-    answer_tmf(r, tag, 0);
+    rig_tmf_response(r, tag, 0);
     assert_int_equal(rig_event(r, INI_EVENT_COMMAND_DONE)->event.command == &p.rc[1].c, 1);
     assert_int_equal(rig_event(r, INI_EVENT_TMF_DONE)->event.response, 0);
     assert_int_equal(p.rc[1].c.outcome, INI_DONE_ABORTED);
@@ -752,7 +726,7 @@ static void an_abort_of_a_command_that_is_lost_is_answered(void **state)
     struct rig *r = p.r;
     struct pdu_logout_request out = pair_break(&p);
     assert_int_equal(ini_task_management(r->s, 1, LUN, &p.rc[1].c, &tag), 0);
-    answer_logout(r, out.itt, 0, 0, 0); /* the target has dropped it */
+    rig_logout_response(r, out.itt, 0, 0, 0); /* the target has dropped it */
     assert_int_equal(p.rc[1].c.outcome, INI_DONE_LOST);
     assert_int_equal(rig_event(r, INI_EVENT_COMMAND_DONE)->event.command == &p.rc[1].c, 1);
     const struct ini_event *done = &rig_event(r, INI_EVENT_TMF_DONE)->event;
@@ -775,10 +749,10 @@ static void a_task_that_is_allegiant_still_waits_for_another_logout(void **state
         pair_begin(&p);
         struct rig *r = p.r;
         struct pdu_logout_request out = pair_break(&p);
-        answer_logout(r, out.itt, 0, 0, 20);
+        rig_logout_response(r, out.itt, 0, 0, 20);
         int turn = 0;
         while (turn < times && !p.rc[1].reported) {
-            answer_tmf(r, take_reassign(r, p.itt[1], 0).itt, 3);
+            rig_tmf_response(r, take_reassign(r, p.itt[1], 0).itt, 3);
             if (p.rc[1].reported)
                 break;
             RIG_TAKE(r, logout_request, &again);
@@ -786,11 +760,11 @@ static void a_task_that_is_allegiant_still_waits_for_another_logout(void **state
             assert_int_equal(again.cid, out.cid);
             assert_int_equal(again.exp_stat_sn, out.exp_stat_sn);
             assert_true(rig_quiet(r));
-            answer_logout(r, again.itt, 0, 0, 20);
+            rig_logout_response(r, again.itt, 0, 0, 20);
             turn++;
         }
         if (times == 1) {
-            answer_tmf(r, take_reassign(r, p.itt[1], 0).itt, 0);
+            rig_tmf_response(r, take_reassign(r, p.itt[1], 0).itt, 0);
             assert_int_equal(p.rc[1].reported, 0);
             rig_response(r, p.itt[1], 2, NULL, 0);
             assert_int_equal(p.rc[1].c.outcome, INI_DONE_STATUS);
@@ -818,9 +792,9 @@ static void a_gap_that_nobody_fills_is_plugged(void **state)
     assert_int_equal(ini_task_management(r->s, 6, 0, NULL, &tag), 0);
     rig_pump(r);
     rig_take(r, PDU_OP_task_management_request);
-    answer_tmf(r, tag, 0);
+    rig_tmf_response(r, tag, 0);
     assert_int_equal(p.rc[1].c.outcome, INI_DONE_ABORTED);
-    answer_logout(r, out.itt, 0, 0, 20);
+    rig_logout_response(r, out.itt, 0, 0, 20);
     for (int i = 0; i < 3 && rig_quiet(r); i++)
         rig_advance(r, RIG_SECOND);
     RIG_TAKE(r, nop_out, &plug);
@@ -869,7 +843,7 @@ static void the_level_is_what_the_target_takes(void **state)
             rig_advance(r, 3 * RIG_SECOND);
             rig_forget_events(r);
             rig_join(r, 1);
-            answer_tmf(r, take_reassign(r, itt, 0).itt, 0);
+            rig_tmf_response(r, take_reassign(r, itt, 0).itt, 0);
             rig_response(r, itt, 2, NULL, 0);
             assert_int_equal(rc.c.outcome, INI_DONE_STATUS);
         }

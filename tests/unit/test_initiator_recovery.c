@@ -646,16 +646,22 @@ static void an_unacknowledged_command_is_sent_again(void **state)
 
 /* ---- level 1: a new segment length ---- */
 
-static void answer_text(struct rig *r)
+static void declare(struct read_scene *s, uint32_t len)
 {
-    struct pdu_text_request asked;
-    RIG_TAKE(r, text_request, &asked);
-    RIG_PDU(r, text_response, pdu);
-    pdu.itt = asked.itt;
-    pdu.ttt = PDU_TAG_RESERVED;
-    pdu.final = 1;
-    pdu.stat_sn = r->stat_sn++;
-    RIG_SEND(r, text_response, &pdu, NULL, 0);
+    assert_int_equal(ini_set_max_recv(s->r->s, len), 0);
+    rig_pump(s->r);
+    rig_text_response(s->r, rig_take_text(s->r).itt, PDU_TAG_RESERVED, false, NULL, 0);
+}
+
+/* The status behind data that was asked for anew, with the tag of that request. */
+static void tagged_status(struct read_scene *s, uint32_t exp_data_sn, uint32_t tag)
+{
+    RIG_PDU(s->r, scsi_response, pdu);
+    pdu.itt = s->itt;
+    pdu.stat_sn = s->r->stat_sn++;
+    pdu.exp_data_sn = exp_data_sn;
+    pdu.snack_tag = tag;
+    RIG_SEND(s->r, scsi_response, &pdu, NULL, 0);
 }
 
 static void after_a_new_segment_length_data_is_asked_for_anew(void **state)
@@ -664,9 +670,7 @@ static void after_a_new_segment_length_data_is_asked_for_anew(void **state)
     struct read_scene s;
     read_begin(&s, 1, 4);
     part(&s, 0, false);
-    assert_int_equal(ini_set_max_recv(s.r->s, 1024), 0);
-    rig_pump(s.r);
-    answer_text(s.r);
+    declare(&s, 1024);
     assert_int_equal(ini_conn_params(s.r->conn)->max_recv_data_segment_length, 1024);
     part(&s, 2, false);
     struct pdu_snack_request snack = take_snack(s.r, 3, s.itt, 0, 0);
@@ -676,12 +680,7 @@ static void after_a_new_segment_length_data_is_asked_for_anew(void **state)
     for (uint32_t n = 0; n < 2; n++)
         rig_data_in(s.r, s.itt, n, n * 1024, s.data + n * 1024, 1024, n == 1);
     assert_int_equal(s.rc.reported, 0);
-    RIG_PDU(s.r, scsi_response, pdu);
-    pdu.itt = s.itt;
-    pdu.stat_sn = s.r->stat_sn++;
-    pdu.exp_data_sn = 2;
-    pdu.snack_tag = snack.ttt;
-    RIG_SEND(s.r, scsi_response, &pdu, NULL, 0);
+    tagged_status(&s, 2, snack.ttt);
     read_is_good(&s);
     read_end(&s);
     PROVES("R7143-11.4.4-02", "initiator");
@@ -700,9 +699,7 @@ static void data_of_a_doubtful_cut_is_not_acknowledged(void **state)
     (void)state;
     struct read_scene s;
     read_begin(&s, 1, 4);
-    assert_int_equal(ini_set_max_recv(s.r->s, 1024), 0);
-    rig_pump(s.r);
-    answer_text(s.r);
+    declare(&s, 1024);
     part(&s, 2, false);
     struct pdu_snack_request first = take_snack(s.r, 3, s.itt, 0, 0);
     assert_int_equal(ini_set_max_recv(s.r->s, 512), 0);
@@ -712,19 +709,14 @@ static void data_of_a_doubtful_cut_is_not_acknowledged(void **state)
     pdu.acknowledge = 1;
     pdu.ttt = 7;
     RIG_SEND(s.r, data_in, &pdu, s.data, 1024);
-    answer_text(s.r);
+    rig_text_response(s.r, rig_take_text(s.r).itt, PDU_TAG_RESERVED, false, NULL, 0);
     assert_true(rig_quiet(s.r));
     rig_advance(s.r, 2 * RIG_SECOND);
     struct pdu_snack_request again = take_snack(s.r, 3, s.itt, 0, 0);
     assert_int_not_equal(again.ttt, first.ttt);
     for (uint32_t n = 0; n < 4; n++)
         part(&s, n, false);
-    RIG_PDU(s.r, scsi_response, rsp);
-    rsp.itt = s.itt;
-    rsp.stat_sn = s.r->stat_sn++;
-    rsp.exp_data_sn = 4;
-    rsp.snack_tag = again.ttt;
-    RIG_SEND(s.r, scsi_response, &rsp, NULL, 0);
+    tagged_status(&s, 4, again.ttt);
     read_is_good(&s);
     read_end(&s);
     PROVES("R7143-11.16.3-01", "initiator");

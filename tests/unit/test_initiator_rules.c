@@ -403,11 +403,7 @@ static void responses_have_their_meaning_to_scsi(void **state)
         assert_int_equal(ini_task_management(r->s, 5, LUN, NULL, &tag), 0);
         rig_pump(r);
         rig_take(r, PDU_OP_task_management_request);
-        RIG_PDU(r, task_management_response, pdu);
-        pdu.itt = tag;
-        pdu.response = (uint8_t)response;
-        pdu.stat_sn = r->stat_sn++;
-        RIG_SEND(r, task_management_response, &pdu, NULL, 0);
+        rig_tmf_response(r, tag, (uint8_t)response);
         enum ini_service_response service = rig_event(r, INI_EVENT_TMF_DONE)->event.service;
         assert_int_equal(service, response < 8 ? wanted[response] : INI_SERVICE_FUNCTION_REJECTED);
         rig_free(r);
@@ -447,10 +443,7 @@ static void responses_before_the_functions_count(void **state)
     assert_int_equal(rc[0].reported, 1);
     assert_int_equal(rc[0].c.outcome, INI_DONE_STATUS);
     assert_int_equal(rc[0].c.status, 0x18);
-    RIG_PDU(r, task_management_response, pdu);
-    pdu.itt = tag;
-    pdu.stat_sn = r->stat_sn++;
-    RIG_SEND(r, task_management_response, &pdu, NULL, 0);
+    rig_tmf_response(r, tag, 0);
     assert_int_equal(rc[1].c.outcome, INI_DONE_ABORTED);
     rig_free(r);
     for (int i = 0; i < 2; i++) {

@@ -83,12 +83,7 @@ static void answer_logout(struct rig *r, uint8_t response)
 {
     struct pdu_logout_request asked;
     RIG_TAKE(r, logout_request, &asked);
-    RIG_PDU(r, logout_response, pdu);
-    pdu.itt = asked.itt;
-    pdu.response = response;
-    pdu.stat_sn = r->stat_sn++;
-    pdu.time2retain = 20;
-    RIG_SEND(r, logout_response, &pdu, NULL, 0);
+    rig_logout_response(r, asked.itt, response, 0, 20);
 }
 
 static void normal_life(void **state)

@@ -213,20 +213,12 @@ static void hear_logout(struct model *m)
             }
         }
     }
-    RIG_PDU(m->r, logout_response, answer);
-    answer.itt = pdu.itt;
-    answer.stat_sn = m->r->stat_sn++;
-    answer.time2retain = 20;
-    RIG_SEND(m->r, logout_response, &answer, NULL, 0);
+    rig_logout_response(m->r, pdu.itt, 0, 0, 20);
 }
 
 static void answer_function(struct model *m, uint32_t itt, uint8_t response)
 {
-    RIG_PDU(m->r, task_management_response, answer);
-    answer.itt = itt;
-    answer.response = response;
-    answer.stat_sn = m->r->stat_sn++;
-    RIG_SEND(m->r, task_management_response, &answer, NULL, 0);
+    rig_tmf_response(m->r, itt, response);
 }
 
 /* A command that never came counts as received: its number is used up (RFC 7143 7.11). */
