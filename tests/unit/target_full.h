@@ -43,66 +43,6 @@ static inline void client_other(struct client *c, struct world *w, uint8_t isid,
     client_login(c, keys);
 }
 
-static inline struct pdu_task_management_request tmf_request(struct client *c, uint8_t function, uint64_t lun,
-                                                             uint32_t rtt, uint32_t ref)
-{
-    struct pdu_task_management_request p;
-    pdu_task_management_request_init(&p);
-    p.immediate = 1;
-    p.function = function;
-    p.lun = lun << 48;
-    p.itt = c->itt++;
-    p.referenced_task_tag = rtt;
-    p.ref_cmd_sn = ref;
-    p.cmd_sn = c->cmd_sn;
-    p.exp_stat_sn = c->exp_stat_sn;
-    return p;
-}
-static inline uint32_t tmf_send(struct client *c, const struct pdu_task_management_request *p)
-{
-    uint8_t bhs[PDU_BHS_LEN];
-    pdu_task_management_request_encode(p, bhs);
-    client_send(c, bhs, NULL, 0);
-    return p->itt;
-}
-static inline struct pdu_task_management_response tmf_answer(struct client *c)
-{
-    struct pdu_task_management_response rsp;
-    pdu_task_management_response_decode(client_expect(c, PDU_OP_task_management_response)->bhs, &rsp);
-    c->exp_stat_sn = rsp.stat_sn + 1;
-    return rsp;
-}
-static inline struct pdu_task_management_response tmf_do(struct client *c, uint8_t function, uint64_t lun,
-                                                         uint32_t rtt, uint32_t ref)
-{
-    struct pdu_task_management_request p = tmf_request(c, function, lun, rtt, ref);
-    tmf_send(c, &p);
-    return tmf_answer(c);
-}
-
-/* NOP-Out without a ping: acknowledges what c->exp_stat_sn says; `ttt` answers a ping of the target. */
-static inline void nop_ack(struct client *c, uint32_t ttt, uint64_t lun)
-{
-    struct pdu_nop_out p;
-    uint8_t bhs[PDU_BHS_LEN];
-    pdu_nop_out_init(&p);
-    p.immediate = 1;
-    p.itt = PDU_TAG_RESERVED;
-    p.ttt = ttt;
-    p.lun = lun;
-    p.cmd_sn = c->cmd_sn;
-    p.exp_stat_sn = c->exp_stat_sn;
-    pdu_nop_out_encode(&p, bhs);
-    client_send(c, bhs, NULL, 0);
-}
-/* A ping of the target, which solicits an acknowledgement. */
-static inline uint32_t expect_ping(struct client *c)
-{
-    struct pdu_nop_in in;
-    pdu_nop_in_decode(client_expect(c, PDU_OP_nop_in)->bhs, &in);
-    assert(in.itt == PDU_TAG_RESERVED && in.ttt != PDU_TAG_RESERVED);
-    return in.ttt;
-}
 static inline struct pdu_async_message expect_async(struct client *c, uint8_t event)
 {
     struct pdu_async_message p;

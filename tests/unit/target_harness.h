@@ -378,6 +378,7 @@ static inline void client_init(struct client *c, struct world *w)
     assert(!err);
 }
 
+/* Also of one that was never made (zeros), or twice. */
 static inline void client_fini(struct client *c)
 {
     if (!c->closed && c->conn) {
@@ -387,6 +388,7 @@ static inline void client_fini(struct client *c)
     free(c->in);
     free(c->out);
     free(c->reply.data);
+    c->in = c->out = c->reply.data = NULL;
 }
 
 /* One arrival; false when the target wants nothing now. */
@@ -677,6 +679,66 @@ static inline struct pdu_scsi_response expect_response(struct client *c)
     pdu_scsi_response_decode(client_expect(c, PDU_OP_scsi_response)->bhs, &rsp);
     c->exp_stat_sn = rsp.stat_sn + 1;
     return rsp;
+}
+/* Immediate; `rtt` and `ref` (RefCmdSN) name the task, where it is for one. */
+static inline struct pdu_task_management_request tmf_request(struct client *c, uint8_t function, uint64_t lun,
+                                                             uint32_t rtt, uint32_t ref)
+{
+    struct pdu_task_management_request p;
+    pdu_task_management_request_init(&p);
+    p.immediate = 1;
+    p.function = function;
+    p.lun = lun << 48;
+    p.itt = c->itt++;
+    p.referenced_task_tag = rtt;
+    p.ref_cmd_sn = ref;
+    p.cmd_sn = c->cmd_sn;
+    p.exp_stat_sn = c->exp_stat_sn;
+    return p;
+}
+static inline uint32_t tmf_send(struct client *c, const struct pdu_task_management_request *p)
+{
+    uint8_t bhs[PDU_BHS_LEN];
+    pdu_task_management_request_encode(p, bhs);
+    client_send(c, bhs, NULL, 0);
+    return p->itt;
+}
+static inline struct pdu_task_management_response tmf_answer(struct client *c)
+{
+    struct pdu_task_management_response rsp;
+    pdu_task_management_response_decode(client_expect(c, PDU_OP_task_management_response)->bhs, &rsp);
+    c->exp_stat_sn = rsp.stat_sn + 1;
+    return rsp;
+}
+static inline struct pdu_task_management_response tmf_do(struct client *c, uint8_t function, uint64_t lun,
+                                                         uint32_t rtt, uint32_t ref)
+{
+    struct pdu_task_management_request p = tmf_request(c, function, lun, rtt, ref);
+    tmf_send(c, &p);
+    return tmf_answer(c);
+}
+/* NOP-Out without a ping: acknowledges what c->exp_stat_sn says; `ttt` answers a ping of the target. */
+static inline void nop_ack(struct client *c, uint32_t ttt, uint64_t lun)
+{
+    struct pdu_nop_out p;
+    uint8_t bhs[PDU_BHS_LEN];
+    pdu_nop_out_init(&p);
+    p.immediate = 1;
+    p.itt = PDU_TAG_RESERVED;
+    p.ttt = ttt;
+    p.lun = lun;
+    p.cmd_sn = c->cmd_sn;
+    p.exp_stat_sn = c->exp_stat_sn;
+    pdu_nop_out_encode(&p, bhs);
+    client_send(c, bhs, NULL, 0);
+}
+/* A ping of the target, which solicits an acknowledgement. */
+static inline uint32_t expect_ping(struct client *c)
+{
+    struct pdu_nop_in in;
+    pdu_nop_in_decode(client_expect(c, PDU_OP_nop_in)->bhs, &in);
+    assert(in.itt == PDU_TAG_RESERVED && in.ttt != PDU_TAG_RESERVED);
+    return in.ttt;
 }
 /* CHECK CONDITION with key, asc and ascq? The sense is fixed format. */
 static inline bool sense_is(const struct client *c, uint8_t key, uint8_t asc, uint8_t ascq)

@@ -39,10 +39,8 @@ static int teardown(void **state)
     w.delay = false;
     world_release(&w);
     client_fini(&c);
-    if (d.w)
-        client_fini(&d);
-    if (e.w)
-        client_fini(&e);
+    client_fini(&d);
+    client_fini(&e);
     world_fini(&w);
     return 0;
 }
@@ -168,19 +166,11 @@ static void logout_send(struct client *who, uint8_t reason, uint16_t cid)
 }
 
 /* With `cmd_sn` it says which commands it covers: those before. */
-static void tmf_send(struct client *who, uint8_t function, uint32_t cmd_sn)
+static void function_send(struct client *who, uint8_t function, uint32_t cmd_sn)
 {
-    uint8_t bhs[PDU_BHS_LEN];
-    struct pdu_task_management_request p;
-    pdu_task_management_request_init(&p);
-    p.immediate = 1;
-    p.function = function;
-    p.itt = who->itt++;
-    p.referenced_task_tag = PDU_TAG_RESERVED;
+    struct pdu_task_management_request p = tmf_request(who, function, 0, PDU_TAG_RESERVED, 0);
     p.cmd_sn = cmd_sn;
-    p.exp_stat_sn = who->exp_stat_sn;
-    pdu_task_management_request_encode(&p, bhs);
-    client_send(who, bhs, NULL, 0);
+    tmf_send(who, &p);
 }
 
 static void happen(enum event event, const struct held *h)
@@ -225,7 +215,7 @@ static void happen(enum event event, const struct held *h)
     case LU_RESET:
     case WARM_RESET:
     case COLD_RESET:
-        tmf_send(&d, event == LU_RESET ? 5 : event == WARM_RESET ? 6 : 7, h->gap);
+        function_send(&d, event == LU_RESET ? 5 : event == WARM_RESET ? 6 : 7, h->gap);
         if (!c.closed)
             data_out_send(&c, &out, want, 8192); /* what was asked for is waited for */
         break;
@@ -519,13 +509,8 @@ static void resets_clear_tasks_and_tags_and_no_numbers(void **state)
         assert_int_equal(is_in(heard.data, heard.data_count, p.itt), resets[i] == LU_RESET);
         acknowledge_status(&d); /* the answer waits behind the response fence */
         acknowledge_status(&c);
-        struct pdu_task_management_response rsp;
-        if (resets[i] == LU_RESET) { /* of a warm reset it has come: nothing was answered before it */
-            pdu_task_management_response_decode(client_expect(&d, PDU_OP_task_management_response)->bhs,
-                                                &rsp);
-            assert_int_equal(rsp.response, 0);
-            d.exp_stat_sn = rsp.stat_sn + 1;
-        }
+        if (resets[i] == LU_RESET) /* of a warm reset it has come: nothing was answered before it */
+            assert_int_equal(tmf_answer(&d).response, 0);
         assert_true(sn_gt(d.exp_stat_sn, first)); /* StatSN goes on */
         assert_true(tag_is_dead(&d, &h));
         assert_int_equal(reassign(&d, h.read, 0), 1);
@@ -549,10 +534,8 @@ static void fast_abort_leaves_the_tags_for_a_while(void **state)
     struct pdu_scsi_command p = on(&c, false, true, 0, 16, false);
     command_send(&c, &p, NULL, 0);
     uint32_t ttt = expect_r2t(&c).ttt;
-    tmf_send(&c, 5, c.cmd_sn);
-    struct pdu_task_management_response rsp;
-    pdu_task_management_response_decode(client_expect(&c, PDU_OP_task_management_response)->bhs, &rsp);
-    assert_int_equal(rsp.response, 0); /* before the data has come */
+    function_send(&c, 5, c.cmd_sn);
+    assert_int_equal(tmf_answer(&c).response, 0); /* before the data has come */
     struct pdu_data_out out = data_out(p.itt, ttt, 0, 0, true);
     data_out_send(&c, &out, want, 8192); /* late data is taken without a word */
     assert_true(client_quiet(&c));

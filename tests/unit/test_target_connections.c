@@ -32,10 +32,8 @@ static int teardown(void **state)
     w.delay = false;
     world_release(&w);
     client_fini(&c);
-    if (d.w)
-        client_fini(&d);
-    if (e.w)
-        client_fini(&e);
+    client_fini(&d);
+    client_fini(&e);
     world_fini(&w);
     return 0;
 }
@@ -405,18 +403,9 @@ static void an_aborted_place_stays_taken_when_its_connection_goes(void **state)
     client_join(&d, &c, 2, "");
     struct pdu_scsi_command gap = read_on(&c, 0, 1), held = read_on(&d, 0, 1);
     command_send(&d, &held, NULL, 0);
-    uint8_t bhs[PDU_BHS_LEN];
-    struct pdu_task_management_request tmf;
-    pdu_task_management_request_init(&tmf);
-    tmf.immediate = 1;
-    tmf.function = 1;
-    tmf.itt = 7777;
-    tmf.referenced_task_tag = held.itt;
-    tmf.ref_cmd_sn = held.cmd_sn;
+    struct pdu_task_management_request tmf = tmf_request(&d, 1, 0, held.itt, held.cmd_sn);
     tmf.cmd_sn = c.cmd_sn;
-    tmf.exp_stat_sn = c.exp_stat_sn;
-    pdu_task_management_request_encode(&tmf, bhs);
-    client_send(&d, bhs, NULL, 0);
+    tmf_send(&d, &tmf);
     client_expect(&d, PDU_OP_task_management_response);
     cut(&d);
     command_send(&c, &gap, NULL, 0);

@@ -35,8 +35,7 @@ static int teardown(void **state)
 {
     (void)state;
     client_fini(&c);
-    if (d.w)
-        client_fini(&d);
+    client_fini(&d);
     world_fini(&w);
     return 0;
 }

@@ -409,17 +409,8 @@ static void a_function_takes_tasks_that_only_wait_for_data(void **state)
     p.final = 0;
     command_send(&c, &p, NULL, 0);
     assert_true(client_quiet(&c));
-    struct pdu_task_management_request t;
-    uint8_t bhs[PDU_BHS_LEN];
-    pdu_task_management_request_init(&t);
-    t.immediate = 1;
-    t.function = 2;
-    t.itt = c.itt++;
-    t.referenced_task_tag = PDU_TAG_RESERVED;
-    t.cmd_sn = c.cmd_sn;
-    t.exp_stat_sn = c.exp_stat_sn;
-    pdu_task_management_request_encode(&t, bhs);
-    client_send(&c, bhs, NULL, 0);
+    struct pdu_task_management_request t = tmf_request(&c, 2, 0, PDU_TAG_RESERVED, 0);
+    tmf_send(&c, &t);
     assert_true(client_quiet(&c));
     world_pass(&w, 10 * SECOND_NS);
     client_expect(&c, PDU_OP_task_management_response);
@@ -456,37 +447,11 @@ static void the_control_byte_decides_about_the_fence(void **state)
             }
             if (at != 1 && at != rows[i].control)
                 assert_false(fenced);
-            if (fenced) {
-                struct reply *ping = client_expect(&d, PDU_OP_nop_in);
-                (void)ping;
-                struct pdu_nop_out out;
-                uint8_t bhs[PDU_BHS_LEN];
-                struct pdu_nop_in in;
-                pdu_nop_in_decode(d.reply.bhs, &in);
-                pdu_nop_out_init(&out);
-                out.immediate = 1;
-                out.itt = PDU_TAG_RESERVED;
-                out.ttt = in.ttt;
-                out.cmd_sn = d.cmd_sn;
-                out.exp_stat_sn = d.exp_stat_sn;
-                pdu_nop_out_encode(&out, bhs);
-                client_send(&d, bhs, NULL, 0);
-            }
+            if (fenced)
+                nop_ack(&d, expect_ping(&d), 0);
             expect_response(&c);
-            while (!client_quiet(&c)) { /* it is asked to acknowledge in turn */
-                struct pdu_nop_in in;
-                struct pdu_nop_out out;
-                uint8_t bhs[PDU_BHS_LEN];
-                pdu_nop_in_decode(client_expect(&c, PDU_OP_nop_in)->bhs, &in);
-                pdu_nop_out_init(&out);
-                out.immediate = 1;
-                out.itt = PDU_TAG_RESERVED;
-                out.ttt = in.ttt;
-                out.cmd_sn = c.cmd_sn;
-                out.exp_stat_sn = c.exp_stat_sn;
-                pdu_nop_out_encode(&out, bhs);
-                client_send(&c, bhs, NULL, 0);
-            }
+            while (!client_quiet(&c)) /* it is asked to acknowledge in turn */
+                nop_ack(&c, expect_ping(&c), 0);
         }
 }
 
@@ -517,32 +482,17 @@ static void a_lun_has_two_spellings(void **state)
     command_send(&c, &p, NULL, 0);
     struct pdu_r2t r2t = expect_r2t(&c);
     assert_int_equal(r2t.lun, p.lun);
-    struct pdu_task_management_request t;
-    struct pdu_task_management_response rsp;
-    uint8_t bhs[PDU_BHS_LEN];
     for (int other = 1; other >= 0; other--) {
-        pdu_task_management_request_init(&t);
-        t.immediate = 1;
-        t.function = 2;
+        struct pdu_task_management_request t = tmf_request(&c, 2, 0, PDU_TAG_RESERVED, 0);
         t.lun = other ? 0x4000000000000000ull : 0x4001000000000000ull;
-        t.itt = c.itt++;
-        t.referenced_task_tag = PDU_TAG_RESERVED;
-        t.cmd_sn = c.cmd_sn;
-        t.exp_stat_sn = c.exp_stat_sn;
-        pdu_task_management_request_encode(&t, bhs);
-        client_send(&c, bhs, NULL, 0);
-        if (other) { /* nothing of LUN 0 is under way */
-            pdu_task_management_response_decode(client_expect(&c, PDU_OP_task_management_response)->bhs,
-                                                &rsp);
-            assert_int_equal(rsp.response, 0);
-            c.exp_stat_sn = rsp.stat_sn + 1;
-        }
+        tmf_send(&c, &t);
+        if (other) /* nothing of LUN 0 is under way */
+            assert_int_equal(tmf_answer(&c).response, 0);
     }
     assert_true(client_quiet(&c)); /* data is on its way */
     struct pdu_data_out out = data_out(p.itt, r2t.ttt, 0, 0, true);
     data_out_send(&c, &out, data, 4096);
-    pdu_task_management_response_decode(client_expect(&c, PDU_OP_task_management_response)->bhs, &rsp);
-    assert_int_equal(rsp.response, 0);
+    assert_int_equal(tmf_answer(&c).response, 0);
     assert_true(client_quiet(&c)); /* the write was aborted */
     PROVES("R7143-4.2.5.3-03", "target");
     PROVES("R7143-11.5.1-03", "target");

@@ -236,17 +236,9 @@ static void cache_setting(bool on)
 
 static void reset(void)
 {
-    uint8_t bhs[PDU_BHS_LEN];
-    struct pdu_task_management_request p;
-    pdu_task_management_request_init(&p);
-    p.immediate = 1;
-    p.function = 5;
-    p.itt = s.itt++;
-    p.cmd_sn = s.cmd_sn;
-    p.referenced_task_tag = PDU_TAG_RESERVED;
-    pdu_task_management_request_encode(&p, bhs);
-    client_send(&s, bhs, NULL, 0);
-    client_send(&f, bhs, NULL, 0);
+    struct pdu_task_management_request p = tmf_request(&s, 5, 0, PDU_TAG_RESERVED, 0);
+    tmf_send(&s, &p);
+    tmf_send(&f, &p);
     assert_int_equal(s.in_len, f.in_len);
     assert_memory_equal(s.in, f.in, s.in_len);
     s.in_len = s.in_pos = f.in_len = f.in_pos = 0;

@@ -47,8 +47,7 @@ static int teardown(void **state)
 {
     (void)state;
     client_fini(&c);
-    if (d.w)
-        client_fini(&d);
+    client_fini(&d);
     world_fini(&w);
     return 0;
 }
@@ -473,24 +472,11 @@ static void tags_of_ended_tasks_are_remembered_up_to_a_limit(void **state)
     login(0, "InitialR2T=No\nImmediateData=No\nFirstBurstLength=4096");
     uint32_t tags[TGT_RETIRED_MAX + 3];
     for (uint32_t i = 0; i < TGT_RETIRED_MAX + 3; i++) {
-        uint8_t bhs[PDU_BHS_LEN];
         struct pdu_scsi_command p = write_command(&c, 0, 8);
         p.final = 0;
         tags[i] = p.itt;
         command_send(&c, &p, NULL, 0);
-        struct pdu_task_management_request t;
-        pdu_task_management_request_init(&t);
-        t.immediate = 1;
-        t.function = 1;
-        t.itt = c.itt++;
-        t.referenced_task_tag = p.itt;
-        t.ref_cmd_sn = p.cmd_sn;
-        t.cmd_sn = c.cmd_sn;
-        t.exp_stat_sn = c.exp_stat_sn;
-        pdu_task_management_request_encode(&t, bhs);
-        client_send(&c, bhs, NULL, 0);
-        client_expect(&c, PDU_OP_task_management_response);
-        c.exp_stat_sn++;
+        tmf_do(&c, 1, 0, p.itt, p.cmd_sn);
     }
     for (uint32_t i = 0; i < TGT_RETIRED_MAX + 3; i++) {
         struct pdu_data_out out = data_out(tags[i], NO_TAG, 0, 0, true);

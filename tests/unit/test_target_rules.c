@@ -35,8 +35,7 @@ static int teardown(void **state)
     w.delay = false;
     world_release(&w);
     client_fini(&c);
-    if (d.w)
-        client_fini(&d);
+    client_fini(&d);
     world_fini(&w);
     return 0;
 }
@@ -278,7 +277,6 @@ static void parameters_begin_anew(void **state)
     struct pdu_scsi_command p = command(&d, true, false, 4 * BLOCK);
     (void)p;
     client_fini(&d);
-    d.w = NULL;
     again(&c); /* reinstates: nothing of the old session is left */
     c.cmd_sn = 77;
     client_login(&c, "");

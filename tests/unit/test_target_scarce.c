@@ -60,8 +60,7 @@ static int teardown(void **state)
     (void)state;
     scarce = 0;
     client_fini(&c);
-    if (d.w)
-        client_fini(&d);
+    client_fini(&d);
     world_fini(&w);
     return 0;
 }
@@ -290,24 +289,12 @@ static void sense_that_cannot_be_kept_fails_the_connection(void **state)
 
 static uint8_t function_of(struct client *who, uint8_t function, uint64_t lun, uint32_t task)
 {
-    uint8_t bhs[PDU_BHS_LEN];
-    struct pdu_task_management_request p;
-    struct pdu_task_management_response rsp;
-    pdu_task_management_request_init(&p);
-    p.immediate = 1;
-    p.function = function;
-    p.lun = lun << 48;
-    p.itt = who->itt++;
-    p.referenced_task_tag = task;
-    p.ref_cmd_sn = who->cmd_sn - 1;
-    p.cmd_sn = who->cmd_sn;
-    p.exp_stat_sn = who->exp_stat_sn;
-    pdu_task_management_request_encode(&p, bhs);
-    client_send(who, bhs, NULL, 0);
-    pdu_task_management_response_decode(client_expect(who, PDU_OP_task_management_response)->bhs, &rsp);
+    const uint32_t stat_sn = who->exp_stat_sn;
+    struct pdu_task_management_request p = tmf_request(who, function, lun, task, who->cmd_sn - 1);
+    tmf_send(who, &p);
+    struct pdu_task_management_response rsp = tmf_answer(who);
     assert_int_equal(rsp.itt, p.itt);
-    assert_int_equal(rsp.stat_sn, who->exp_stat_sn);
-    who->exp_stat_sn = rsp.stat_sn + 1;
+    assert_int_equal(rsp.stat_sn, stat_sn);
     return rsp.response;
 }
 

@@ -29,8 +29,7 @@ static int teardown(void **state)
     w.delay = false;
     world_release(&w);
     client_fini(&c);
-    if (d.w)
-        client_fini(&d);
+    client_fini(&d);
     world_fini(&w);
     return 0;
 }

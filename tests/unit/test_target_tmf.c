@@ -32,10 +32,8 @@ static int teardown(void **state)
 {
     (void)state;
     client_fini(&c);
-    if (d.w)
-        client_fini(&d);
-    if (e.w)
-        client_fini(&e);
+    client_fini(&d);
+    client_fini(&e);
     world_fini(&w);
     return 0;
 }

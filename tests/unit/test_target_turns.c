@@ -46,8 +46,7 @@ static int teardown(void **state)
     (void)state;
     poor = false;
     client_fini(&c);
-    if (d.w)
-        client_fini(&d);
+    client_fini(&d);
     world_fini(&w);
     return 0;
 }
@@ -426,24 +425,11 @@ static void a_read_that_paused_can_be_aborted(void **state)
     for (int i = 0; i < 3; i++) {
         anew(state);
         login(1, "MaxBurstLength=1048576\nMaxRecvDataSegmentLength=262144");
-        uint32_t itt = pause_with(sizes[i]), begin = c.exp_stat_sn;
-        uint8_t bhs[PDU_BHS_LEN];
-        struct pdu_task_management_request p;
-        pdu_task_management_request_init(&p);
-        p.immediate = 1;
-        p.function = 1;
-        p.itt = c.itt++;
-        p.referenced_task_tag = itt;
-        p.ref_cmd_sn = c.cmd_sn - 1;
-        p.cmd_sn = c.cmd_sn;
-        p.exp_stat_sn = begin;
-        pdu_task_management_request_encode(&p, bhs);
-        client_send(&c, bhs, NULL, 0);
-        struct pdu_task_management_response rsp;
-        pdu_task_management_response_decode(client_expect(&c, PDU_OP_task_management_response)->bhs, &rsp);
-        assert_int_equal(rsp.response, 0);
+        uint32_t itt = pause_with(sizes[i]);
+        struct pdu_task_management_request p = tmf_request(&c, 1, 0, itt, c.cmd_sn - 1);
+        tmf_send(&c, &p);
+        assert_int_equal(tmf_answer(&c).response, 0);
         assert_true(client_quiet(&c));
-        c.exp_stat_sn = rsp.stat_sn + 1;
         acknowledge_status(&c);
         assert_true(client_quiet(&c)); /* nothing of it */
         assert_true(pool_bytes_in_use(w.pool) <= 2 * TGT_CHUNK_LEN);
@@ -579,25 +565,12 @@ static void a_failed_reinstatement_gives_no_time(void **state)
 
 static void function_send(struct client *who, uint8_t function, uint64_t lun)
 {
-    uint8_t bhs[PDU_BHS_LEN];
-    struct pdu_task_management_request p;
-    pdu_task_management_request_init(&p);
-    p.immediate = 1;
-    p.function = function;
-    p.lun = lun << 48;
-    p.itt = who->itt++;
-    p.referenced_task_tag = NO_TAG;
-    p.cmd_sn = who->cmd_sn;
-    p.exp_stat_sn = who->exp_stat_sn;
-    pdu_task_management_request_encode(&p, bhs);
-    client_send(who, bhs, NULL, 0);
+    struct pdu_task_management_request p = tmf_request(who, function, lun, NO_TAG, 0);
+    tmf_send(who, &p);
 }
 static uint8_t function_answer(struct client *who)
 {
-    struct pdu_task_management_response rsp;
-    pdu_task_management_response_decode(client_expect(who, PDU_OP_task_management_response)->bhs, &rsp);
-    who->exp_stat_sn = rsp.stat_sn + 1;
-    return rsp.response;
+    return tmf_answer(who).response;
 }
 static uint32_t read_lun(struct client *who, uint64_t lun)
 {
@@ -666,18 +639,8 @@ static void an_aborted_write_asks_for_nothing(void **state)
     data_out_send(&c, &out, want, 4096);
     r2t = expect_r2t(&c);
     assert_int_equal(w.delayed_count, 1);
-    uint8_t bhs[PDU_BHS_LEN];
-    struct pdu_task_management_request abort_task;
-    pdu_task_management_request_init(&abort_task);
-    abort_task.immediate = 1;
-    abort_task.function = 1;
-    abort_task.itt = c.itt++;
-    abort_task.referenced_task_tag = p.itt;
-    abort_task.ref_cmd_sn = p.cmd_sn;
-    abort_task.cmd_sn = c.cmd_sn;
-    abort_task.exp_stat_sn = c.exp_stat_sn;
-    pdu_task_management_request_encode(&abort_task, bhs);
-    client_send(&c, bhs, NULL, 0);
+    struct pdu_task_management_request abort_task = tmf_request(&c, 1, 0, p.itt, p.cmd_sn);
+    tmf_send(&c, &abort_task);
     assert_true(client_quiet(&c)); /* the store still has a part of it */
     out = data_out(p.itt, r2t.ttt, 0, 4096, true);
     data_out_send(&c, &out, want, 4096);
