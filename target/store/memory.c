@@ -32,11 +32,8 @@
 #define SPARE_CLASSES 5u    /* buffers of 1 to 16 extents: POOL_CLASS_MAX */
 #define SPARES_MAX    2u    /* of each class */
 #define PARTS_MAX     2u    /* parts of a buffer that are overwritten by copying: then it is taken apart */
-
-/* Bytes of an expected write that are asked for, and of one cache line: more would push out what is in use.
- */
-#define EXPECT_MAX 4096u
-#define LINE_LEN   64u
+#define EXPECT_MAX    4096u /* bytes of an expected write that are asked for: more push out what is in use */
+#define LINE_LEN      64u   /* bytes, of the cache */
 
 /* Memory of one extent, or of several that were written together: given back when the last has let go. */
 struct buffer {
