@@ -82,7 +82,7 @@ def small_rows():
 def single_rows(has_poll):
     yield Row("depth1-sleeping", Load(depth=1), MEMORY, required=0.95, aimed=0.95)
     adaptive = lunette(options=["--poll", "adaptive"]) if has_poll else lunette()
-    yield Row("depth1-adaptive", Load(depth=1, poll="adaptive"), {"ceiling-spin": ceiling(spin=True), "lunette": adaptive},
+    yield Row("depth1-adaptive", Load(depth=1, poll="always"), {"ceiling-spin": ceiling(spin=True), "lunette": adaptive},
               base="ceiling-spin", aimed=0.80, note="" if has_poll else "the target has no --poll")
 
 
