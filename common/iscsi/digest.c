@@ -59,7 +59,9 @@ uint32_t digest_update_portable(uint32_t crc, const void *data, size_t len)
  * ourselves. */
 uint32_t digest_update(uint32_t crc, const void *data, size_t len)
 {
-    if (len >= DIGEST_LANES_LEN && digest_lanes_available()) /* headers need not ask */
+    if (len >= DIGEST_FOLDED_LEN && digest_folded_available()) /* headers need not ask */
+        return digest_update_folded(crc, data, len);
+    if (len >= DIGEST_LANES_LEN && digest_lanes_available())
         return digest_update_lanes(crc, data, len);
     return digest_sse42_available() ? digest_update_sse42(crc, data, len)
                                     : digest_update_portable(crc, data, len);
@@ -67,8 +69,11 @@ uint32_t digest_update(uint32_t crc, const void *data, size_t len)
 
 uint32_t digest_update_far(uint32_t crc, const void *data, size_t len)
 {
-    return len >= DIGEST_LANES_LEN && digest_lanes_available() ? digest_update_lanes_far(crc, data, len)
-                                                               : digest_update(crc, data, len);
+    if (len >= DIGEST_FOLDED_FAR_LEN && digest_folded_available())
+        return digest_update_folded_far(crc, data, len);
+    if (len >= DIGEST_LANES_LEN && digest_lanes_available())
+        return digest_update_lanes_far(crc, data, len);
+    return digest_update(crc, data, len);
 }
 
 uint32_t digest_crc32c(const void *data, size_t len)
