@@ -190,6 +190,7 @@ struct tgt_conn {
     const struct env *env;
     struct tgt_conn_info info;
     enum conn_state state;
+    enum conn_rfc_state rfc;     /* chapter 8's view of it */
     struct tgt_session *session; /* borrowed: outlives its connections */
     struct framer framer;
     struct tx tx;
@@ -201,7 +202,6 @@ struct tgt_conn {
     uint32_t stat_sn, exp_stat_sn;
     struct list_node kept; /* struct kept: responses not acknowledged yet */
     uint32_t kept_count;
-    enum conn_rfc_state rfc;  /* chapter 8's view */
     bool clean;               /* it ends without anything to recover */
     struct tgt_login *login;  /* owned, until the full feature phase */
     struct key_params params; /* in force since then */
@@ -402,6 +402,8 @@ struct tgt_session {
     struct scsi_nexus nexus;
     bool discovery, nexus_open, closing, stopping, logging_out;
     bool closing_now; /* session_close is at work: nothing is freed under it */
+    bool gentle;      /* it closes, but what is queued goes out first */
+    bool luns_told;   /* of this configuration, by an asynchronous message */
     const char *reason;
     struct key_params params;
     char auth[16];
@@ -410,14 +412,14 @@ struct tgt_session {
     char user[CHAP_NAME_LEN_MAX + 1]; /* who authenticated the first connection; "": nobody */
     struct list_node conns;
     uint32_t conn_count;
-    struct list_node lost; /* struct tgt_lost */
     enum session_rfc_state rfc;
+    struct list_node lost;                        /* struct tgt_lost */
     uint64_t kept_bytes;                          /* Data-In kept or promised */
     struct list_node keep_node;                   /* reactor->keepers while there are any */
     bool keep_waits;                              /* some task's Data-In waits for acknowledgements */
-    uint32_t exp_cmd_sn, max_cmd_sn;              /* as advertised */
     bool reset_gap;                               /* a reset took SCSI commands before they came: */
     uint32_t reset_sn;                            /* those below it */
+    uint32_t exp_cmd_sn, max_cmd_sn;              /* as advertised */
     uint32_t window;                              /* commands */
     uint32_t active, immediate_active, tmf_count; /* commands in progress */
     struct list_node held;
@@ -432,8 +434,6 @@ struct tgt_session {
     struct fence fence;
     uint64_t stop_ns;   /* stopping: when patience with the logout ends */
     uint64_t remind_ns; /* stopping: when who is still there is asked again; UINT64_MAX: was asked */
-    bool gentle;        /* it closes, but what is queued goes out first */
-    bool luns_told;     /* of this configuration, by an asynchronous message */
 };
 
 /* ---- conn.c ---- */
