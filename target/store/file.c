@@ -207,6 +207,14 @@ static void file_done(struct io_op *op)
         file_settle(f, io, req);
 }
 
+/* What is kept in order, or answered again when its status is lost, comes as a task, and is over as quickly
+ * all the same. A read is tried by its io operation. */
+static bool write_at_once(struct file_store *f, struct io *io, const struct store_req *req)
+{
+    return req->verb == STORE_WRITE && !req->fua && req->vec_count == 1 &&
+           req->len <= f->store.info.attempt_max && file_attempt(&f->store, io, req);
+}
+
 static bool file_submit(struct store *store, struct io *io, struct store_req *req)
 {
     struct file_store *f = (struct file_store *)store;
@@ -241,6 +249,8 @@ static bool file_submit(struct store *store, struct io *io, struct store_req *re
         req->stage = STAGE_ZERO;
         break;
     }
+    if (write_at_once(f, io, req))
+        return true;
     file_start(f, io, req);
     return false;
 }

@@ -391,23 +391,67 @@ static void a_part_of_a_block_takes_the_long_way(void **state)
 }
 
 /* Memory has no block to be read first and no disk to be slow. */
-static void a_file_in_memory_takes_everything(void **state)
+/* On a file system that is memory; false: there is none. */
+static bool open_in_memory(void)
 {
-    (void)state;
     struct store_spec spec;
     static const char there[] = "/dev/shm/lunette-store-file";
     char text[200];
     snprintf(text, sizeof text, "file:%s,size=1M", there);
     assert_int_equal(store_spec_parse(text, &spec, why, sizeof why), 0);
     if (store_open(env_host(), io, &spec, &store, why, sizeof why) != 0)
-        skip(); /* no tmpfs there */
+        return false;
     unlink(there);
+    return true;
+}
+
+static void a_file_in_memory_takes_everything(void **state)
+{
+    (void)state;
+    if (!open_in_memory())
+        skip(); /* no tmpfs there */
     memset(block, 3, sizeof block);
     assert_true(attempt(STORE_WRITE, 512, block, 1024));
     assert_true(attempt(STORE_READ, 0, back, 4096));
     assert_int_equal(back[511], 0);
     assert_int_equal(back[512], 3);
     assert_int_equal(back[1536], 0);
+}
+
+/* Of one place and up to attempt_max. What is to be on the disk has to wait for it. */
+static void a_plain_write_is_over_when_it_is_submitted(void **state)
+{
+    (void)state;
+    static uint8_t big[256 * 1024];
+    if (!open_in_memory())
+        skip(); /* no tmpfs there */
+    const struct {
+        uint64_t len;
+        bool fua, at_once;
+    } rows[] = {{4096, false, true},
+                {store->info.attempt_max, false, true},
+                {4096, true, false},
+                {store->info.attempt_max + 512, false, false}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        memset(big, (int)i + 1, sizeof big);
+        struct store_req req = {.verb = STORE_WRITE,
+                                .offset = 8192,
+                                .len = rows[i].len,
+                                .fua = rows[i].fua,
+                                .store = store,
+                                .done = done,
+                                .owner = store,
+                                .vec_count = 1};
+        req.vec[0] = (struct io_vec){big, (size_t)rows[i].len};
+        assert_int_equal(store->ops->submit(store, io, &req), rows[i].at_once);
+        while (!rows[i].at_once && req.owner)
+            io_run(io, UINT64_MAX);
+        assert_ptr_equal(req.owner, rows[i].at_once ? store : NULL); /* done is not called as well */
+        assert_int_equal(req.result, 0);
+        memset(back, 0, sizeof back);
+        assert_int_equal(request(STORE_READ, 8192, back, 4096, false), 0);
+        assert_memory_equal(back, big, 4096);
+    }
 }
 
 static void specifications_are_read_and_written(void **state)
@@ -479,6 +523,7 @@ int main(void)
         T(a_slow_disk_is_left_to_threads_for_a_while),
         T(a_part_of_a_block_takes_the_long_way),
         T(a_file_in_memory_takes_everything),
+        T(a_plain_write_is_over_when_it_is_submitted),
         T(specifications_are_read_and_written),
         T(bad_specifications_name_the_mistake),
     };
