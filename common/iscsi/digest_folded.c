@@ -12,9 +12,9 @@
  */
 #include "common/iscsi/digest.h"
 
-/* GCC keeps the stack of 64-bit Windows aligned to 16 bytes only, and spills wider registers as if it were
- * more. */
-#if defined(__x86_64__) && !defined(_WIN32)
+/* Where functions unwind by SEH GCC aligns the stack to 16 bytes only, and spills wider registers as if it
+ * were more. */
+#if defined(__x86_64__) && !defined(__SEH__)
 
 #include <immintrin.h>
 #include <stdatomic.h>
