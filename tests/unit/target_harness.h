@@ -740,6 +740,20 @@ static inline uint32_t expect_ping(struct client *c)
     assert(in.itt == PDU_TAG_RESERVED && in.ttt != PDU_TAG_RESERVED);
     return in.ttt;
 }
+static inline void logout_send(struct client *c, uint8_t reason, uint16_t cid, uint32_t itt)
+{
+    uint8_t bhs[PDU_BHS_LEN];
+    struct pdu_logout_request p;
+    pdu_logout_request_init(&p);
+    p.immediate = 1;
+    p.reason = reason;
+    p.cid = cid;
+    p.itt = itt;
+    p.cmd_sn = c->cmd_sn;
+    p.exp_stat_sn = c->exp_stat_sn;
+    pdu_logout_request_encode(&p, bhs);
+    client_send(c, bhs, NULL, 0);
+}
 /* CHECK CONDITION with key, asc and ascq? The sense is fixed format. */
 static inline bool sense_is(const struct client *c, uint8_t key, uint8_t asc, uint8_t ascq)
 {

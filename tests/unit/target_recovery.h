@@ -139,18 +139,8 @@ static inline uint8_t reassign(struct client *c, uint32_t task, uint32_t exp_dat
 
 static inline struct pdu_logout_response logout_of(struct client *c, uint8_t reason, uint16_t cid)
 {
-    uint8_t bhs[PDU_BHS_LEN];
-    struct pdu_logout_request p;
     struct pdu_logout_response rsp;
-    pdu_logout_request_init(&p);
-    p.immediate = 1;
-    p.reason = reason;
-    p.cid = cid;
-    p.itt = c->itt++;
-    p.cmd_sn = c->cmd_sn;
-    p.exp_stat_sn = c->exp_stat_sn;
-    pdu_logout_request_encode(&p, bhs);
-    client_send(c, bhs, NULL, 0);
+    logout_send(c, reason, cid, c->itt++);
     pdu_logout_response_decode(client_expect(c, PDU_OP_logout_response)->bhs, &rsp);
     if (!c->closed)
         c->exp_stat_sn = rsp.stat_sn + 1;
@@ -160,15 +150,7 @@ static inline struct pdu_logout_response logout_of(struct client *c, uint8_t rea
 /* Says no more than ExpStatSN. */
 static inline void acknowledge_status(struct client *c)
 {
-    uint8_t bhs[PDU_BHS_LEN];
-    struct pdu_nop_out p;
-    pdu_nop_out_init(&p);
-    p.immediate = 1;
-    p.itt = PDU_TAG_RESERVED;
-    p.cmd_sn = c->cmd_sn;
-    p.exp_stat_sn = c->exp_stat_sn;
-    pdu_nop_out_encode(&p, bhs);
-    client_send(c, bhs, NULL, 0);
+    nop_ack(c, PDU_TAG_RESERVED, 0);
 }
 
 #endif

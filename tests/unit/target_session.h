@@ -47,17 +47,8 @@ static inline struct pdu_scsi_command tur(struct client *who, uint32_t cmd_sn)
 
 static inline struct pdu_logout_response logout(uint8_t reason, uint16_t cid, bool wait)
 {
-    struct pdu_logout_request p;
     struct pdu_logout_response rsp = {0};
-    uint8_t bhs[PDU_BHS_LEN];
-    pdu_logout_request_init(&p);
-    p.immediate = 1;
-    p.reason = reason;
-    p.cid = cid;
-    p.itt = c.itt++;
-    p.cmd_sn = c.cmd_sn;
-    pdu_logout_request_encode(&p, bhs);
-    client_send(&c, bhs, NULL, 0);
+    logout_send(&c, reason, cid, c.itt++);
     if (wait)
         pdu_logout_response_decode(client_expect(&c, PDU_OP_logout_response)->bhs, &rsp);
     return rsp;

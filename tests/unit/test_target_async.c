@@ -123,17 +123,8 @@ static void logout_of_one_connection_is_no_drop(void **state)
     client_login(&c, "MaxConnections=4");
     settle(&c);
     client_join(&d, &c, 9);
-    struct pdu_logout_request p;
-    uint8_t bhs[PDU_BHS_LEN];
-    pdu_logout_request_init(&p);
-    p.immediate = 1;
-    p.reason = 1;
-    p.itt = 77;
-    p.cid = 9;
-    p.cmd_sn = c.cmd_sn;
-    p.exp_stat_sn = d.exp_stat_sn;
-    pdu_logout_request_encode(&p, bhs);
-    client_send(&d, bhs, NULL, 0);
+    d.cmd_sn = c.cmd_sn;
+    logout_send(&d, 1, 9, 77);
     client_expect(&d, PDU_OP_logout_response);
     assert_true(d.closed);
     assert_true(client_quiet(&c) && !c.closed);
@@ -192,16 +183,7 @@ static void stop_waits_as_long_as_it_said(void **state)
     assert_int_equal(expect_async(&c, 1).parameter3, 8);
     assert_int_equal(expect_async(&d, 1).parameter3, 8);
     /* one obeys */
-    struct pdu_logout_request p;
-    uint8_t bhs[PDU_BHS_LEN];
-    pdu_logout_request_init(&p);
-    p.immediate = 1;
-    p.reason = 0;
-    p.itt = 77;
-    p.cmd_sn = c.cmd_sn;
-    p.exp_stat_sn = c.exp_stat_sn;
-    pdu_logout_request_encode(&p, bhs);
-    client_send(&c, bhs, NULL, 0);
+    logout_send(&c, 0, 0, 77);
     client_expect(&c, PDU_OP_logout_response);
     assert_true(c.closed && d.closed);
     assert_int_equal(w.downs, 1);

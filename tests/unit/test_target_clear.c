@@ -150,19 +150,11 @@ enum event {
     COLD_RESET
 };
 
-static void logout_send(struct client *who, uint8_t reason, uint16_t cid)
+/* Numbered as the session is, whichever connection it goes to. */
+static void log_out(struct client *who, uint8_t reason, uint16_t cid)
 {
-    uint8_t bhs[PDU_BHS_LEN];
-    struct pdu_logout_request p;
-    pdu_logout_request_init(&p);
-    p.immediate = 1;
-    p.reason = reason;
-    p.cid = cid;
-    p.itt = who->itt++;
-    p.cmd_sn = c.cmd_sn;
-    p.exp_stat_sn = who->exp_stat_sn;
-    pdu_logout_request_encode(&p, bhs);
-    client_send(who, bhs, NULL, 0);
+    who->cmd_sn = c.cmd_sn;
+    logout_send(who, reason, cid, who->itt++);
 }
 
 /* With `cmd_sn` it says which commands it covers: those before. */
@@ -190,7 +182,7 @@ static void happen(enum event event, const struct held *h)
         world_pass(&w, 22 * SECOND_NS);
         break;
     case SESSION_CLOSURE:
-        logout_send(&d, 0, 0);
+        log_out(&d, 0, 0);
         break;
     case SESSION_REINSTATEMENT: /* the answer comes when the store has let go */
     case SESSION_FAILURE:
@@ -200,15 +192,15 @@ static void happen(enum event event, const struct held *h)
         }
         break;
     case CLOSE_LOGOUT:
-        logout_send(&d, 1, 1);
+        log_out(&d, 1, 1);
         break;
     case RECOVERY_LOGOUT:
-        logout_send(&d, 2, 1);
+        log_out(&d, 2, 1);
         break;
     case FAILED_LOGOUT: /* no memory to remember the connection by */
         c.stuck = true;
         w.fail_alloc = 1;
-        logout_send(&c, 2, 1);
+        log_out(&c, 2, 1);
         w.fail_alloc = 0;
         client_unstick(&c);
         break;

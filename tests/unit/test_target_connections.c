@@ -310,17 +310,7 @@ static void logout_reasons_are_three(void **state)
 {
     (void)state;
     login(0, "");
-    uint8_t bhs[PDU_BHS_LEN];
-    struct pdu_logout_request p;
-    pdu_logout_request_init(&p);
-    p.immediate = 1;
-    p.reason = 7;
-    p.cid = c.cid;
-    p.itt = 900;
-    p.cmd_sn = c.cmd_sn;
-    p.exp_stat_sn = c.exp_stat_sn;
-    pdu_logout_request_encode(&p, bhs);
-    client_send(&c, bhs, NULL, 0);
+    logout_send(&c, 7, c.cid, 900);
     assert_int_equal(expect_reject(&c), 4);
     client_settle(&c, 0);
     PROVES("R7143-11.14.1-01", "target");

@@ -43,20 +43,6 @@ static uint64_t taken(enum tgt_transition transition)
 {
     return w.r.transitions[transition];
 }
-static void logout_send(struct client *who, uint8_t reason, uint16_t cid, uint32_t itt)
-{
-    uint8_t bhs[PDU_BHS_LEN];
-    struct pdu_logout_request p;
-    pdu_logout_request_init(&p);
-    p.immediate = 1;
-    p.reason = reason;
-    p.cid = cid;
-    p.itt = itt;
-    p.cmd_sn = who->cmd_sn;
-    p.exp_stat_sn = who->exp_stat_sn;
-    pdu_logout_request_encode(&p, bhs);
-    client_send(who, bhs, NULL, 0);
-}
 static struct pdu_async_message told(struct client *who)
 {
     struct pdu_async_message p;

@@ -508,13 +508,7 @@ static void every_header_is_in_order(void **state)
     nop.cmd_sn = c.cmd_sn;
     pdu_nop_out_encode(&nop, bhs);
     client_send(&c, bhs, "ping", 4);
-    struct pdu_logout_request logout;
-    pdu_logout_request_init(&logout);
-    logout.immediate = 1;
-    logout.itt = 0x7a;
-    logout.cmd_sn = c.cmd_sn;
-    pdu_logout_request_encode(&logout, bhs);
-    client_send(&c, bhs, NULL, 0);
+    logout_send(&c, 0, 0, 0x7a);
     while ((r = client_reply(&c)) != NULL)
         seen[in_order(r)] = true;
     static const uint8_t all[] = {PDU_OP_login_response, PDU_OP_scsi_response,
@@ -676,15 +670,7 @@ static void nobody_is_hung_up_on(void **state)
     world_pump(&w);
     assert_int_equal(expect_async(&c, 1).parameter3, 3);
     assert_false(c.closed);
-    struct pdu_logout_request p;
-    uint8_t bhs[PDU_BHS_LEN];
-    pdu_logout_request_init(&p);
-    p.immediate = 1;
-    p.itt = c.itt++;
-    p.cmd_sn = c.cmd_sn;
-    p.exp_stat_sn = c.exp_stat_sn;
-    pdu_logout_request_encode(&p, bhs);
-    client_send(&c, bhs, NULL, 0);
+    logout_send(&c, 0, 0, c.itt++);
     client_expect(&c, PDU_OP_logout_response); /* which ends the full feature phase: now it closes */
     assert_true(c.closed);
     PROVES("R7143-4.2.6-01", "target");

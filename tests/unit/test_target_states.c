@@ -220,16 +220,7 @@ static void a_logout_that_is_cut_needs_cleanup(void **state)
     client_settle(&c, 0);
     w.delay = true;
     read_send(&c, 0, 8);
-    uint8_t bhs[PDU_BHS_LEN];
-    struct pdu_logout_request p;
-    pdu_logout_request_init(&p);
-    p.immediate = 1;
-    p.cid = c.cid;
-    p.reason = 1;
-    p.itt = 500;
-    p.cmd_sn = c.cmd_sn;
-    pdu_logout_request_encode(&p, bhs);
-    client_send(&c, bhs, NULL, 0);
+    logout_send(&c, 1, c.cid, 500);
     assert_int_equal(taken(TGT_T9), 1);
     client_cut(&c);
     assert_int_equal(taken(TGT_T17), 1);

@@ -710,17 +710,7 @@ static void connection_that_ends_does_not_hold_the_fence(void **state)
 
 static void logout_for_recovery(struct client *who, uint16_t cid)
 {
-    struct pdu_logout_request out;
-    uint8_t bhs[PDU_BHS_LEN];
-    pdu_logout_request_init(&out);
-    out.immediate = 1;
-    out.reason = 2;
-    out.itt = 777;
-    out.cid = cid;
-    out.cmd_sn = who->cmd_sn;
-    out.exp_stat_sn = who->exp_stat_sn;
-    pdu_logout_request_encode(&out, bhs);
-    client_send(who, bhs, NULL, 0);
+    logout_send(who, 2, cid, 777);
     client_expect(who, PDU_OP_logout_response);
     who->exp_stat_sn++;
 }

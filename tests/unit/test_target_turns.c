@@ -798,17 +798,8 @@ static void a_logout_of_another_acknowledges_nothing_here(void **state)
         command_send(&c, &p, NULL, 0);
         client_expect(&c, PDU_OP_scsi_response);
     }
-    uint8_t bhs[PDU_BHS_LEN];
-    struct pdu_logout_request p;
-    pdu_logout_request_init(&p);
-    p.immediate = 1;
-    p.reason = 1;
-    p.cid = 2;
-    p.itt = c.itt++;
-    p.cmd_sn = c.cmd_sn;
-    p.exp_stat_sn = begin + 2; /* within what this one has open */
-    pdu_logout_request_encode(&p, bhs);
-    client_send(&c, bhs, NULL, 0);
+    c.exp_stat_sn = begin + 2; /* within what this one has open */
+    logout_send(&c, 1, 2, c.itt++);
     client_expect(&c, PDU_OP_logout_response);
     assert_true(d.closed);
     c.exp_stat_sn = begin;
