@@ -34,7 +34,8 @@ def cpio(folder, files):
 
 
 class Guest:
-    def __init__(self, folder, case, env, verbs, seconds=120, memory=256, forwards=(), extra=()):
+    def __init__(self, folder, case, env, verbs, seconds=120, memory=256, forwards=(), extra=(), kernel=""):
+        """`kernel`: more words for the kernel's command line."""
         self.folder, self.verbs, self.seconds = folder, verbs, seconds
         folder.mkdir(parents=True, exist_ok=True)
         script = (HERE / "guest" / "lib.sh").read_text() + "\n" + (HERE / "cases" / f"{case}.sh").read_text()
@@ -58,7 +59,7 @@ class Guest:
         self.command = [
             "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", str(memory), "-smp", "1", "-display", "none",
             "-nodefaults", "-no-reboot", "-kernel", str(LAB / "vmlinuz"), "-initrd", str(initrd),
-            "-append", "console=ttyS0 panic=-1 quiet mitigations=off random.trust_cpu=on",
+            "-append", f"console=ttyS0 panic=-1 quiet mitigations=off random.trust_cpu=on {kernel}",
             "-serial", f"file:{folder / 'console.log'}", "-chardev", f"socket,id=tap,path={os.path.relpath(tap)}",
             "-serial", "chardev:tap", "-netdev", net, "-device", "virtio-net-pci,netdev=net0,romfile=", *extra,
         ]

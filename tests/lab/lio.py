@@ -45,7 +45,7 @@ class Lio:
         verbs = {"next": self.next_order, "result": lambda status: self.answers.put(int(status))}
         env = {"IQN": IQN, "PORT": self.port, "SECRET": SECRET, "MUTUAL": MUTUAL, "LIO": "1", "MENDED": str(int(mended))}
         self.guest = Guest(folder, "lio", env, verbs, seconds, memory=384,
-                           forwards=[(self.port, f"127.0.0.1:{self.port}")])
+                           forwards=[(self.port, f"127.0.0.1:{self.port}")], kernel="softlockup_panic=1")
         self.thread = threading.Thread(target=self.guest.run, daemon=True)
         self.log = open(folder / "initiator.log", "a", encoding="utf-8")
 
