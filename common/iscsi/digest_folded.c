@@ -3,13 +3,13 @@
  * multiplications move a register 256 bytes on, to where the next bytes are added.
  *
  * A register's 16-byte half is, reflected, F * x^64 + L of its first and its last eight bytes. Moved by d
- * bits that is F * x^(d + 64) + L * x^d. The product of two reflected 64-bit values stands for their product
- * * x, so the factors are x^(d + 63) and x^(d - 1), modulo the polynomial: 32 bits, in the upper half of a
- * word. At the end the instruction for CRC32C reduces the last 16 bytes, as it would the data that they stand
- * for.
+ * bits that is F * x^(d + 64) + L * x^d. The product of two reflected 64-bit values stands for x times their
+ * product, so the factors are x^(d + 63) and x^(d - 1), modulo the polynomial: 32 bits, in the upper half of
+ * a word. At the end the instruction for CRC32C reduces the last 16 bytes, as it would the data that they
+ * stand for.
  *
- * Within a page the processor sees by itself what is read next, and fetches it better than if it were asked.
- */
+ * Within a page the processor sees by itself what is read next, and fetches it better than if it were asked:
+ * so `far` asks for what lies a page ahead, and for nothing of the first. */
 #include "common/iscsi/digest.h"
 
 /* Where functions unwind by SEH GCC aligns the stack to 16 bytes only, and spills wider registers as if it
@@ -25,7 +25,7 @@
 #define WIDTH      32u                 /* bytes of a register */
 #define STEP       (REGISTERS * WIDTH) /* bytes */
 #define LINE       64u                 /* bytes the processor fetches at once */
-#define AHEAD      4096u               /* bytes that are asked for early: enough for what is in no cache */
+#define AHEAD      4096u               /* bytes from what is asked for early to what is read: a page */
 #define POWERS_MAX (STEP / 8)
 
 /* [n] is x^(64 n + 63) modulo the polynomial, reflected. Computed at first use; threads that race write the
