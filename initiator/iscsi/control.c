@@ -154,9 +154,37 @@ static void tmf_end_list(struct ini_session *s, struct list_node *list, const st
     }
 }
 
+/* A target that has not seen the command takes its ABORT TASK for it (R7143-11.5.1-13), and two requests of
+ * one number must not be: R7143-4.2.2.1-21. */
+void ini_fill(struct ini_session *s, uint32_t itt, uint32_t cmd_sn)
+{
+    for (uint32_t i = 0; i < INI_SLOTS; i++) {
+        struct ini_slot *slot = &s->slots[i];
+        if (slot->kind != INI_SLOT_TMF || slot->function != TMF_ABORT_TASK || slot->referenced_itt != itt)
+            continue;
+        slot->fills = true;
+        slot->fill_sn = cmd_sn;
+        return;
+    }
+    struct ini_conn *conn = ini_conn_pick(s);
+    if (conn)
+        ini_plug(conn, cmd_sn);
+}
+
+bool ini_filling(struct ini_session *s, uint32_t cmd_sn)
+{
+    for (uint32_t i = 0; i < INI_SLOTS; i++)
+        if (s->slots[i].kind == INI_SLOT_TMF && s->slots[i].fills && s->slots[i].fill_sn == cmd_sn)
+            return true;
+    return false;
+}
+
 void ini_tmf_done(struct ini_session *s, uint32_t itt, uint8_t response)
 {
+    struct ini_slot slot = *ini_slot_find(s, itt);
     ini_slot_release(s, itt);
+    if (slot.fills && response != 0 && !sn_gt(s->exp_cmd_sn, slot.fill_sn))
+        ini_fill(s, slot.referenced_itt, slot.fill_sn);
     struct ini_event *event = ini_event_add(s, INI_EVENT_TMF_DONE);
     event->tag = itt;
     event->response = response;

@@ -61,7 +61,9 @@ struct ini_slot { /* one initiator task tag */
     uint32_t referenced_itt; /* TMF: what ABORT TASK is for */
     uint64_t lun;            /* TMF */
     bool waiting;            /* TMF: until `command` has an allegiance */
-    uint16_t cid;            /* REASSIGN: the failed connection, and its last ExpStatSN */
+    bool fills; /* ABORT TASK: the rejected command's place in the sequence, fill_sn, depends on it */
+    uint32_t fill_sn;
+    uint16_t cid; /* REASSIGN: the failed connection, and its last ExpStatSN */
     uint32_t exp_stat_sn;
 };
 
@@ -297,7 +299,12 @@ int ini_nop_out(struct ini_conn *conn, uint32_t itt, uint32_t ttt, uint64_t lun,
                 uint32_t len, uint32_t *unsent);
 int ini_ping_on(struct ini_conn *conn, const void *data, uint32_t len, bool quiet, uint32_t *tag);
 bool ini_plug(struct ini_conn *conn, uint32_t cmd_sn); /* a NOP-Out that takes this place in the sequence */
-void ini_slots_lost(struct ini_conn *conn);            /* requests of a failed connection have no answer */
+
+/* The target does not take the command of this tag: its number is used up by an ABORT TASK on its way, or by
+ * a NOP-Out if there is none, or once it has failed. R7143-7.3-05 */
+void ini_fill(struct ini_session *s, uint32_t itt, uint32_t cmd_sn);
+bool ini_filling(struct ini_session *s, uint32_t cmd_sn); /* is there such an ABORT TASK? */
+void ini_slots_lost(struct ini_conn *conn);               /* requests of a failed connection have no answer */
 
 /* Functions that waited for the command: it has its allegiance now, or it has ended. */
 void ini_tmf_waiting(struct ini_session *s, struct ini_command *c);

@@ -121,13 +121,12 @@ enum {
 /* The target wanted us gone before this command came: it was never carried out. */
 static void reject_unwanted(struct ini_session *s, struct ini_command *c)
 {
-    uint32_t cmd_sn = c->cmd_sn;
+    uint32_t cmd_sn = c->cmd_sn, itt = c->itt;
     bool gap = !c->immediate;
     ini_command_end(s, c, INI_DONE_LOST);
     c->never_sent = true;
-    struct ini_conn *other = ini_conn_pick(s);
-    if (gap && other)
-        ini_plug(other, cmd_sn);
+    if (gap)
+        ini_fill(s, itt, cmd_sn);
 }
 
 /* A command of ours that the target has not taken; the gap in its sequence is filled: R7143-7.3-05. */

@@ -448,7 +448,7 @@ static void acknowledge_tick(struct ini_session *s, uint64_t now)
     } else if (s->cleanups_used == 0) { /* else those numbers are being dealt with */
         struct ini_command *c = ini_command_by_sn(s, s->exp_cmd_sn);
         struct ini_conn *conn = c ? c->conn : ini_retry_conn(s, s->exp_cmd_sn);
-        if (!c && !conn)
+        if (!c && !conn && !ini_filling(s, s->exp_cmd_sn))
             conn = ini_conn_pick(s);
         if (c && conn)
             ack_ask(s, conn, s->exp_cmd_sn);

@@ -147,11 +147,9 @@ static void reject(struct rig *r, uint8_t reason, const uint8_t *bhs)
 
 /* A command that crosses the request is rejected: it was not carried out, and its number is used up
  * elsewhere. */
-static void a_command_that_crosses_the_request_is_told_as_never_sent(void **state)
+static struct pdu_scsi_command reject_crossing(struct rig *r, struct rig_command rc[2], int aborts,
+                                               uint32_t *tags)
 {
-    (void)state;
-    struct rig *r = rig_at_level(0, false);
-    struct rig_command rc[2];
     struct pdu_scsi_command c;
     uint8_t bhs[PDU_BHS_LEN];
     rig_join(r, 1);
@@ -162,22 +160,84 @@ static void a_command_that_crosses_the_request_is_told_as_never_sent(void **stat
     RIG_TAKE(r, scsi_command, &c); /* of link 1 */
     memcpy(bhs, r->pdu.bhs, sizeof bhs);
     async(r, 1, 0, 0, 0, 10);
+    for (int i = 0; i < aborts; i++) {
+        assert_int_equal(ini_task_management(r->s, 1, LUN, &rc[1].c, &tags[i]), 0);
+        rig_pump(r);
+        rig_take(r, PDU_OP_task_management_request);
+    }
     reject(r, 0x0c, bhs);
     assert_int_equal(rc[1].reported, 1);
     assert_int_equal(rc[1].c.outcome, INI_DONE_LOST);
     assert_true(rc[1].c.never_sent);
-    take_logout(r, 1);
-    rig_use(r, 0);
-    rig_take(r, PDU_OP_scsi_command);
+    return c;
+}
+
+static void take_plug(struct rig *r, uint32_t cmd_sn)
+{
     struct pdu_nop_out plug;
     RIG_TAKE(r, nop_out, &plug);
     assert_false(plug.immediate);
-    assert_int_equal(plug.cmd_sn, c.cmd_sn);
+    assert_int_equal(plug.cmd_sn, cmd_sn);
+}
+
+static void a_command_that_crosses_the_request_is_told_as_never_sent(void **state)
+{
+    (void)state;
+    struct rig *r = rig_at_level(0, false);
+    struct rig_command rc[2];
+    struct pdu_scsi_command c = reject_crossing(r, rc, 0, NULL);
+    take_logout(r, 1);
+    rig_use(r, 0);
+    rig_take(r, PDU_OP_scsi_command);
+    take_plug(r, c.cmd_sn);
     assert_true(ini_is_up(r->s));
     rig_free(r);
     for (int i = 0; i < 2; i++)
         rig_command_fini(&rc[i]);
     PROVES("R7143-7.3-05", "initiator");
+}
+
+/* An ABORT TASK for such a command uses its number up: a NOP-Out takes it only once that has failed. */
+static void what_aborts_a_command_that_crosses_the_request_takes_its_number(void **state)
+{
+    (void)state;
+    static const struct {
+        int aborts;
+        uint8_t response[2];
+        bool passed, lost; /* the target's ExpCmdSN has passed the number; the connection ends, no response */
+        bool plugged;
+    } rows[] = {
+        {1, {0}, false, false, false},      {1, {255}, false, false, true},      {1, {1}, true, false, false},
+        {2, {255, 0}, false, false, false}, {2, {255, 255}, false, false, true}, {1, {0}, false, true, true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct rig *r = rig_at_level(rows[i].lost ? 2 : 1, false);
+        struct rig_command rc[2];
+        uint32_t tags[2];
+        struct pdu_scsi_command c = reject_crossing(r, rc, rows[i].aborts, tags);
+        rig_use(r, 0);
+        rig_response(r, rig_take_command(r).itt, 0, NULL, 0);
+        assert_true(rig_quiet(r));
+        rig_advance(r, 2 * RIG_SECOND); /* nor when the target is asked what it waits for */
+        rig_advance(r, 2 * RIG_SECOND);
+        assert_true(rig_quiet(r));
+        r->exp_cmd_sn += rows[i].passed;
+        rig_use(r, 1);
+        if (rows[i].lost)
+            rig_cut(r, 0);
+        for (int j = 0; j < rows[i].aborts && !rows[i].lost; j++) {
+            rig_tmf_response(r, tags[j], rows[i].response[j]);
+        }
+        rig_use(r, 0);
+        if (rows[i].plugged)
+            take_plug(r, c.cmd_sn);
+        assert_true(rows[i].lost || rig_quiet(r)); /* a lost connection is recovered meanwhile */
+        assert_true(ini_is_up(r->s));
+        rig_free(r);
+        for (int j = 0; j < 2; j++)
+            rig_command_fini(&rc[j]);
+    }
+    PROVES("R7143-4.2.2.1-21", "initiator");
 }
 
 static void too_many_immediate_commands_are_busy(void **state)
@@ -549,6 +609,7 @@ int main(void)
         cmocka_unit_test(one_of_two_connections_is_asked_to_leave),
         cmocka_unit_test(a_request_to_leave_is_honoured_in_time),
         cmocka_unit_test(a_command_that_crosses_the_request_is_told_as_never_sent),
+        cmocka_unit_test(what_aborts_a_command_that_crosses_the_request_takes_its_number),
         cmocka_unit_test(too_many_immediate_commands_are_busy),
         cmocka_unit_test(below_level_2_a_drop_notice_ends_the_session),
         cmocka_unit_test(drop_notices_begin_recovery_with_their_times),
