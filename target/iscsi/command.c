@@ -184,6 +184,8 @@ static void execute_scsi(struct tgt_conn *conn, const uint8_t *bhs, const uint8_
         conn->r->counters.discarded_pdus++;
         if (held ? held->first_due : !cmd.final) /* the rest of its first burst is dropped, too */
             retired_add(s, cmd.itt, PDU_TAG_RESERVED);
+        if (s->reset_untold) /* it is tried again by an initiator that waits for an answer */
+            response_busy(conn, cmd.itt, cmd.expected_data_transfer_length);
         return;
     }
     s->commands++;

@@ -417,7 +417,9 @@ struct tgt_session {
     uint64_t kept_bytes;                          /* Data-In kept or promised */
     struct list_node keep_node;                   /* reactor->keepers while there are any */
     bool keep_waits;                              /* some task's Data-In waits for acknowledgements */
-    bool reset_gap;                               /* a reset took SCSI commands before they came: */
+    bool reset_gap : 1;                           /* a reset took SCSI commands before they came, */
+    bool reset_untold : 1;                        /* and its response may have been lost with */
+    uint16_t reset_cid;                           /* the connection that brought it: */
     uint32_t reset_sn;                            /* those below it */
     uint32_t exp_cmd_sn, max_cmd_sn;              /* as advertised */
     uint32_t window;                              /* commands */

@@ -178,6 +178,8 @@ static void take_missing(const struct tgt_tmf *tmf)
     if (!s->reset_gap || sn_gt(tmf->cmd_sn, s->reset_sn))
         s->reset_sn = tmf->cmd_sn;
     s->reset_gap = true;
+    s->reset_untold = false;
+    s->reset_cid = tmf->conn->cid;
 }
 
 bool task_mgmt_took(struct tgt_session *s, uint32_t cmd_sn)
@@ -586,6 +588,8 @@ static void data_goes_on(const struct tgt_tmf *tmf)
 
 void task_mgmt_orphan(struct tgt_session *s, const struct tgt_conn *conn)
 {
+    if (conn && s->reset_gap && conn->cid == s->reset_cid)
+        s->reset_untold |= conn->exp_stat_sn != conn->stat_sn || !list_empty(&s->tmfs);
     list_for_each_safe(it, &s->tmfs)
     {
         struct tgt_tmf *tmf = list_entry(it, struct tgt_tmf, session_node);

@@ -246,6 +246,60 @@ static void a_late_command_has_ended_with_the_reset(void **state)
     PROVES("R7143-11.5.1-05", "target");
 }
 
+/* The reset's connection breaks: an initiator that may not have had the response tries what is missing again,
+ * and is not left waiting. Nothing is carried out: the response may have arrived, too. */
+static void a_command_tried_again_after_an_unheard_reset_is_answered(void **state)
+{
+    static const struct {
+        bool fenced, acked,
+            again;      /* no response before the break; it was acknowledged; a second reset is heard */
+        uint8_t status; /* 255: no answer */
+    } rows[] = {{false, false, false, 8},
+                {true, false, false, 8},
+                {false, true, false, 255},
+                {false, false, true, 255}};
+    memset(data, 0xa5, sizeof data);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        client_login(&c, "MaxConnections=2\nErrorRecoveryLevel=2\nDefaultTime2Wait=0\nDefaultTime2Retain=60\n"
+                         "InitialR2T=No\nImmediateData=Yes\nFirstBurstLength=8192");
+        client_settle(&c, 0);
+        client_join(&d, &c, 2);
+        const uint32_t late = c.cmd_sn;
+        c.cmd_sn = d.cmd_sn = late + 1;
+        function_send(&d, TARGET_WARM_RESET);
+        const uint32_t ping = expect_ping(&c); /* the response waits for what this acknowledges */
+        assert_true(client_quiet(&d));
+        if (!rows[i].fenced) {
+            nop_ack(&c, ping, 0);
+            assert_int_equal(tmf_answer(&d).response, 0);
+        }
+        if (rows[i].acked)
+            nop_ack(&d, expect_ping(&d), 0);
+        tgt_conn_lost(d.conn, 0);
+        world_pump(&w);
+        client_expect(&c, PDU_OP_async_message); /* that it was dropped */
+        c.exp_stat_sn++;
+        if (rows[i].again) {
+            function_send(&c, TARGET_WARM_RESET);
+            assert_int_equal(tmf_answer(&c).response, 0);
+        }
+        struct pdu_scsi_command p = write_of(&c, late, true);
+        command_send(&c, &p, data, 8 * BLOCK);
+        world_pass(&w, PATIENCE_NS);
+        uint8_t status = 255;
+        struct reply *reply; /* beside it pings */
+        while ((reply = client_reply(&c)) != NULL)
+            if (pdu_opcode(reply->bhs) == PDU_OP_scsi_response && pdu_itt(reply->bhs) == p.itt)
+                status = reply->bhs[3];
+        assert_int_equal(status, rows[i].status);
+        assert_true(!c.closed);
+        expect_unwritten(&c, late + 1);
+        teardown(state);
+        setup(state);
+    }
+    PROVES("R7143-11.5.1-05", "target");
+}
+
 static uint32_t refused_in; /* so many allocations on, one cannot be had */
 
 static void *alloc_but_one(void *ctx, size_t size, size_t align)
@@ -279,6 +333,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_answered_abort_is_the_last_word, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reset_takes_what_has_not_begun, setup, teardown),
         cmocka_unit_test_setup_teardown(a_target_reset_takes_what_has_not_come, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_command_tried_again_after_an_unheard_reset_is_answered, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_late_command_has_ended_with_the_reset, setup, teardown),
         cmocka_unit_test_setup_teardown(a_refused_reset_leaves_what_has_not_come, setup, teardown),
     };
