@@ -32,12 +32,13 @@
 enum {
     REGIONS_AT_ONCE = 16, /* mapped together */
     REGIONS_SMALL = 16,   /* in use with small pages: thousands of logins touch a little of many */
+    WARM_PART = 8,        /* of those in use so many more are kept with their memory when they are free */
     CLASSES = 5           /* 64 KiB .. 1 MiB */
 };
 _Static_assert(PAGES_MIN << (CLASSES - 1) == PAGES_MAX, "the classes cover the range");
 
 struct region {
-    struct list_node node; /* of `roomy` or `free_regions`; unlinked while it is full */
+    struct list_node node; /* of `roomy`, `warm` or `cold`; unlinked while it is full */
     uint8_t *base;
     uint32_t used;  /* a bit for each buffer that is out */
     uint32_t dirty; /* for each that has been out, and is no longer zero */
@@ -46,8 +47,11 @@ struct region {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool begun;
-static struct list_node roomy[CLASSES], free_regions;
-static size_t in_use; /* regions with buffers that are out */
+static struct list_node roomy[CLASSES]; /* in use, with room */
+static struct list_node warm; /* free, the last one first: when the load asks for other sizes, new memory */
+static size_t warm_count;     /* from the kernel costs more than all else that it does */
+static struct list_node cold; /* free, without memory */
+static size_t in_use;         /* regions with buffers that are out */
 static struct region **table[TABLE_LEN];
 
 static uint32_t all_of(unsigned size_class)
@@ -72,7 +76,8 @@ static void begin(void)
 {
     for (unsigned i = 0; i < CLASSES; i++)
         list_init(&roomy[i]);
-    list_init(&free_regions);
+    list_init(&warm);
+    list_init(&cold);
     begun = true;
 }
 
@@ -84,7 +89,7 @@ static bool region_enter(uint8_t *base)
         return false;
     region->base = base;
     *place = region;
-    list_push_back(&free_regions, &region->node);
+    list_push_back(&cold, &region->node);
     return true;
 }
 
@@ -109,17 +114,26 @@ static struct region *region_with_room(unsigned size_class)
     struct region *region = list_first(&roomy[size_class], struct region, node);
     if (region)
         return region;
-    if (list_empty(&free_regions))
-        map_more();
-    region = list_first(&free_regions, struct region, node);
-    if (!region)
-        return NULL;
+    in_use++;
+    if (warm_count > 0) {
+        warm_count--;
+        region = list_first(&warm, struct region, node);
+        region->dirty = all_of(size_class);
+    } else {
+        if (list_empty(&cold))
+            map_more();
+        region = list_first(&cold, struct region, node);
+        if (!region) {
+            in_use--;
+            return NULL;
+        }
+        /* Refused, or no huge page is free: small ones do as well. */
+        if (in_use > REGIONS_SMALL)
+            (void)madvise(region->base, REGION_LEN, MADV_HUGEPAGE);
+    }
     list_remove(&region->node);
     region->size_class = size_class;
     list_push_back(&roomy[size_class], &region->node);
-    /* Refused, or no huge page is free: small ones do as well. */
-    if (++in_use > REGIONS_SMALL)
-        (void)madvise(region->base, REGION_LEN, MADV_HUGEPAGE);
     return region;
 }
 
@@ -154,6 +168,19 @@ void *pages_alloc(size_t size)
     return ptr;
 }
 
+/* The kernel gets back what too many free regions have. With the lock held. */
+static void cool(void)
+{
+    while (warm_count > in_use / WARM_PART) {
+        struct region *region = list_last(&warm, struct region, node);
+        list_remove(&region->node);
+        warm_count--;
+        /* Refused for memory that is locked. */
+        region->dirty = madvise(region->base, REGION_LEN, MADV_DONTNEED) == 0 ? 0 : UINT32_MAX;
+        list_push_front(&cold, &region->node);
+    }
+}
+
 /* With the lock held. */
 static void put(struct region *region, const uint8_t *ptr)
 {
@@ -167,10 +194,10 @@ static void put(struct region *region, const uint8_t *ptr)
         (roomy[region->size_class].next == &region->node && roomy[region->size_class].prev == &region->node))
         return; /* the last with room is kept: its buffers are wanted again soon */
     list_remove(&region->node);
-    /* Refused for memory that is locked. */
-    region->dirty = madvise(region->base, REGION_LEN, MADV_DONTNEED) == 0 ? 0 : UINT32_MAX;
+    list_push_front(&warm, &region->node);
+    warm_count++;
     in_use--;
-    list_push_front(&free_regions, &region->node);
+    cool();
 }
 
 bool pages_free(void *ptr)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -135,6 +136,33 @@ static void memory_goes_back_to_the_kernel(void **state)
     assert_true(resident_kib() - before < 8 * 1024);
 }
 
+static long faults(void)
+{
+    struct rusage usage;
+    assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+    return usage.ru_minflt;
+}
+
+/* While much is in use, memory that comes free serves other sizes as it is. */
+static void other_sizes_get_the_memory_that_came_free(void **state)
+{
+    (void)state;
+    static uint8_t *large[128], *small[16 * 128]; /* 64 regions */
+    if (there_are_none())
+        return;
+    for (uint32_t i = 0; i < 128; i++)
+        large[i] = fresh(PAGES_MAX, 3);
+    long before = faults();
+    for (uint32_t i = 0; i < 128; i++) {
+        assert_true(pages_free(large[i]));
+        for (uint32_t k = 0; i % 2 && k < 32; k++) /* a region came free */
+            small[16 * (i - 1) + k] = fresh(PAGES_MIN, 5);
+    }
+    assert_in_range(faults() - before, 0, 32); /* one region of new memory has 512, 64 huge pages have 64 */
+    for (uint32_t i = 0; i < 16 * 128; i++)
+        assert_true(pages_free(small[i]));
+}
+
 /* Both kinds through the one door that the product uses. */
 static void the_hosts_heap_takes_and_gives_both_kinds(void **state)
 {
@@ -163,6 +191,7 @@ int main(void)
         cmocka_unit_test(other_sizes_are_the_heaps),
         cmocka_unit_test(memory_of_others_is_left_alone),
         cmocka_unit_test(memory_goes_back_to_the_kernel),
+        cmocka_unit_test(other_sizes_get_the_memory_that_came_free),
         cmocka_unit_test(the_hosts_heap_takes_and_gives_both_kinds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
