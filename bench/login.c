@@ -215,6 +215,7 @@ static enum login_state login_connected(struct login *login)
         login_connect_failed(login, err_from_errno(error ? error : errno));
         return login->state;
     }
+    sock_connected(login->fd, &login->address);
     int err = ini_conn_new(login->session, login, &login->conn);
     if (err)
         return login_fail(login, err,

@@ -287,6 +287,18 @@ bool addr_equal(const struct io_addr *a, const struct io_addr *b)
            memcmp(a->ip, b->ip, ip_len(a)) == 0;
 }
 
+static bool is_loopback(const struct io_addr *addr)
+{
+    return addr->family == 4 && addr->ip[0] == 127; /* of IPv6 there is one address: both ends have it */
+}
+
+bool addr_within_machine(const struct io_addr *local, const struct io_addr *peer)
+{
+    struct io_addr same = *peer;
+    same.port = local->port;
+    return local->family && (addr_equal(local, &same) || (is_loopback(local) && is_loopback(peer)));
+}
+
 /* Clears the bits behind the prefix. */
 static void mask_ip(uint8_t *ip, size_t len, unsigned prefix)
 {

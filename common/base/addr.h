@@ -23,6 +23,9 @@ char *addr_format(const struct io_addr *addr, char *buf, size_t len);      /* wi
 char *addr_format_host(const struct io_addr *addr, char *buf, size_t len); /* without port or brackets */
 bool addr_is_wildcard(const struct io_addr *addr);
 bool addr_equal(const struct io_addr *a, const struct io_addr *b); /* with port */
+/* The two ends of a connection: do both lie on this machine? So when they have one address, or loopback ones.
+ */
+bool addr_within_machine(const struct io_addr *local, const struct io_addr *peer);
 /* "10.0.0.0/8", "2001:db8::/32", "192.0.2.7": a network. IPv4-mapped IPv6 peers match IPv4 networks. */
 struct addr_net {
     struct io_addr base;

@@ -67,9 +67,9 @@ static int64_t posix_try_accept(struct posix_io *self, struct io_op *op)
         close(fd);
         return err;
     }
-    sock_set_no_delay(fd);
     if (!sock_addr_get(&peer, &op->addr))
         op->addr = (struct io_addr){0};
+    sock_connected(fd, &op->addr);
     return fd;
 }
 
@@ -90,8 +90,10 @@ static int64_t posix_try_connect(struct posix_io *self, struct io_op *op)
         union sock_addr to;
         socklen_t len = sock_addr_put(&op->addr, &to);
         posix_state(op)->connecting = true;
-        if (connect((int)op->handle, &to.any, len) == 0)
+        if (connect((int)op->handle, &to.any, len) == 0) {
+            sock_connected((int)op->handle, &op->addr);
             return op->handle;
+        }
         /* Interrupted: it goes on in the background, like a non-blocking one. */
         if (errno == EINPROGRESS || errno == EINTR) {
             int64_t blocked = posix_block(self, op, false);
@@ -105,6 +107,8 @@ static int64_t posix_try_connect(struct posix_io *self, struct io_op *op)
         struct io_addr peer;
         if (failure == 0 && sock_peer_addr(op->handle, &peer) < 0)
             return posix_block(self, op, false); /* a stray edge: not connected yet */
+        if (failure == 0)
+            sock_connected((int)op->handle, &peer);
     }
     return failure ? posix_connect_failed(self, op, err_from_errno(failure)) : op->handle;
 }

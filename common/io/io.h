@@ -111,8 +111,8 @@ void io_wake(struct io *io);
 /* From any thread: run post->run(post) on io's thread in a later turn. Order per sender is kept. */
 void io_post(struct io *io, struct io_post *post);
 
-/* Sockets. TCP_NODELAY is set on all. At most one receive (or accept) and one send (or connect) may be in
- * flight on a socket: streams have an order. */
+/* Sockets. TCP_NODELAY is set on all; within the machine their congestion control is Reno. At most one
+ * receive (or accept) and one send (or connect) may be in flight on a socket: streams have an order. */
 /* Binds and listens; port 0 picks one; *bound gets the real address. ERR_ADDRINUSE, ERR_PERMISSION,
  * ERR_INVALID. IPv6 wildcard sockets are v6-only. */
 int io_listen(struct io *io, const struct io_addr *addr, int backlog, io_handle *out, struct io_addr *bound);

@@ -87,7 +87,7 @@ union sock_addr {
 socklen_t sock_addr_put(const struct io_addr *addr, union sock_addr *out);
 bool sock_addr_get(const union sock_addr *from, struct io_addr *out);
 int sock_new(const struct io_addr *addr, int extra_type, int *out); /* TCP, close-on-exec, no delay */
-void sock_set_no_delay(int fd);
+void sock_connected(int fd, const struct io_addr *peer);            /* what is set once both ends are known */
 int sock_listen(const struct io_addr *addr, int backlog, int extra_type, int *out, struct io_addr *bound);
 int sock_local_addr(io_handle sock, struct io_addr *out);
 int sock_peer_addr(io_handle sock, struct io_addr *out);

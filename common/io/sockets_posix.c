@@ -54,12 +54,15 @@ bool sock_addr_get(const union sock_addr *from, struct io_addr *out)
     return true;
 }
 
-void sock_set_no_delay(int fd)
+/* Where the system's choice is BBR, it spreads over time what is sent at once, and each piece wakes the peer:
+ * on a connection that does not leave the machine that is all it does (docs/performance.md). Reno does
+ * nothing of the kind, is part of every kernel and allowed to everybody. Failing costs speed. */
+void sock_connected(int fd, const struct io_addr *peer)
 {
-    /* Output is batched once per turn already; Nagle would only hold back the last piece. Failing costs
-     * latency. */
-    const int on = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    static const char reno[] = "reno";
+    struct io_addr local;
+    if (sock_local_addr(fd, &local) == 0 && addr_within_machine(&local, peer))
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, reno, sizeof(reno) - 1);
 }
 
 int sock_new(const struct io_addr *addr, int extra_type, int *out)
@@ -70,7 +73,10 @@ int sock_new(const struct io_addr *addr, int extra_type, int *out)
     int fd = socket(domain, SOCK_STREAM | SOCK_CLOEXEC | extra_type, 0);
     if (fd < 0)
         return err_from_errno(errno);
-    sock_set_no_delay(fd);
+    /* Output is batched once per turn already; Nagle would only hold back the last piece. What a listener
+     * accepts inherits it. Failing costs latency. */
+    const int on = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     *out = fd;
     return 0;
 }

@@ -409,6 +409,7 @@ static void conn_add(int fd)
     struct timeval nap = {0, NAP_NS / 1000};
     struct conn *c = calloc(1, sizeof *c);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4); /* as our sockets do: common/io/sockets_posix.c */
     if (!o.serve)
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &nap, sizeof nap);
     if (!c || (o.file && !(c->body = malloc(BODY_MAX))))

@@ -132,6 +132,37 @@ static void wildcards_and_equality(void **state)
     assert_false(addr_equal(&a, &b));
 }
 
+static void what_lies_within_the_machine(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *local, *peer;
+        bool within;
+    } rows[] = {
+        {"127.0.0.1:1", "127.0.0.1:2", true},
+        {"127.0.0.1:1", "127.9.9.9:2", true},
+        {"10.1.2.3:1", "10.1.2.3:2", true},
+        {"10.1.2.3:1", "10.1.2.4:1", false},
+        {"127.0.0.1:1", "10.1.2.3:2", false},
+        {"10.1.2.3:1", "127.0.0.1:2", false},
+        {"[::1]:1", "[::1]:2", true},
+        {"[2001:db8::1]:1", "[2001:db8::1]:2", true},
+        {"[2001:db8::1]:1", "[2001:db8::2]:2", false},
+        {"127.0.0.1:1", "[::1]:2", false},
+        {"[7f00::]:1", "[7f01::]:2", false},
+    };
+    struct io_addr local, peer, unset = {0};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(addr_parse(rows[i].local, 0, &local), 0);
+        assert_int_equal(addr_parse(rows[i].peer, 0, &peer), 0);
+        assert_int_equal(addr_within_machine(&local, &peer), rows[i].within);
+    }
+    assert_false(addr_within_machine(&unset, &unset));
+    peer = local; /* of link-local addresses the zone is a part */
+    peer.scope = local.scope + 1;
+    assert_false(addr_within_machine(&local, &peer));
+}
+
 static const struct {
     const char *net;
     const char *addr; /* NULL: the network is refused */
@@ -216,6 +247,7 @@ int main(void)
         cmocka_unit_test(addresses_are_parsed_strictly_and_written_canonically),
         cmocka_unit_test(the_longest_text_fits_and_short_buffers_are_not_overrun),
         cmocka_unit_test(wildcards_and_equality),
+        cmocka_unit_test(what_lies_within_the_machine),
         cmocka_unit_test(networks_hold_what_they_should),
         cmocka_unit_test(names_are_resolved_and_numbers_need_no_resolver),
     };

@@ -1,5 +1,9 @@
 /* Sockets and turns: the same behaviour over every backend. Each test uses two connected sockets of one io
  * and looks at what the completions say. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include "test_io_common.h"
 
 static void echo_over(struct rig *rig, const char *where)
@@ -38,6 +42,26 @@ static void peer_and_local_addresses_agree(void **state)
     assert_true(addr_equal(&a, &b) && addr_equal(&a, &pair.addr));
     assert_int_equal(io_local_addr(rig->io, pair.listener, &a), 0);
     assert_true(addr_equal(&a, &pair.addr));
+    rig_disconnect(rig, &pair);
+}
+
+static void expect_options(io_handle sock)
+{
+    char control[16] = "";
+    int no_delay = 0;
+    socklen_t len = sizeof control - 1, no_delay_len = sizeof no_delay;
+    assert_int_equal(getsockopt((int)sock, IPPROTO_TCP, TCP_CONGESTION, control, &len), 0);
+    assert_string_equal(control, "reno");
+    assert_int_equal(getsockopt((int)sock, IPPROTO_TCP, TCP_NODELAY, &no_delay, &no_delay_len), 0);
+    assert_int_not_equal(no_delay, 0);
+}
+
+static void both_ends_within_the_machine_have_their_options(void **state)
+{
+    RIG(state);
+    struct rig_pair pair = rig_connect(rig, "127.0.0.1:0");
+    expect_options(pair.near_end);
+    expect_options(pair.far_end);
     rig_disconnect(rig, &pair);
 }
 
@@ -552,6 +576,7 @@ int main(void)
         RIG_TEST(bytes_come_back_over_ipv4),
         RIG_TEST(bytes_come_back_over_ipv6),
         RIG_TEST(peer_and_local_addresses_agree),
+        RIG_TEST_REAL(both_ends_within_the_machine_have_their_options),
         RIG_TEST(recv_any_holds_no_chunk_while_idle),
         RIG_TEST(recv_any_says_nomem_when_the_pool_is_empty_and_loses_nothing),
         RIG_TEST(recv_into_fills_the_places_in_order),
