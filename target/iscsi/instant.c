@@ -27,6 +27,17 @@ static void took(struct tgt_conn *conn)
     conn->r->counters.commands++;
 }
 
+/* Memory that the next command will wait for is called for before, if that is of the same kind (`moves`). */
+static void look_ahead(struct tgt_conn *conn, enum cdb_direction moves)
+{
+    const uint8_t *bhs = framer_peek(&conn->framer);
+    struct pdu_scsi_command next;
+    if (!bhs || bhs[0] != PDU_OP_scsi_command)
+        return;
+    pdu_scsi_command_decode(bhs, &next);
+    scsi_instant_expect(&conn->session->nexus, next.lun, next.cdb, moves);
+}
+
 /* One Data-In with the status on it: R7143-11.7.3-01, R7143-11.7.3-02 */
 static bool instant_read(struct tgt_conn *conn, const struct pdu_scsi_command *cmd, const uint8_t *cdb)
 {
@@ -37,6 +48,10 @@ static bool instant_read(struct tgt_conn *conn, const struct pdu_scsi_command *c
     if (!bhs || len > conn->params.peer_max_recv_data_segment_length || len > s->params.max_burst_length ||
         !scsi_instant_read(&s->nexus, cmd->lun, cdb, len, &data))
         return false;
+    /* The digest is what reads the data. Without one only the kernel does, which fetches whole blocks faster
+     * than those of which a part is there already. */
+    if (conn->params.data_digest == KEY_DIGEST_CRC32C)
+        look_ahead(conn, CDB_IN);
     took(conn);
     uint32_t exp_cmd_sn, max_cmd_sn;
     session_numbers(s, &exp_cmd_sn, &max_cmd_sn);
@@ -56,25 +71,15 @@ static bool instant_read(struct tgt_conn *conn, const struct pdu_scsi_command *c
     return true;
 }
 
-/* The copy of this write's data ends in stores that are on their way to memory for longer than the whole
- * command takes, and the next one would wait for its own behind them. So they are called for before. */
-static void look_ahead(struct tgt_conn *conn)
-{
-    const uint8_t *bhs = framer_peek(&conn->framer);
-    struct pdu_scsi_command next;
-    if (!bhs || bhs[0] != PDU_OP_scsi_command)
-        return;
-    pdu_scsi_command_decode(bhs, &next);
-    scsi_instant_expect(&conn->session->nexus, next.lun, next.cdb);
-}
-
 static bool instant_write(struct tgt_conn *conn, const struct pdu_scsi_command *cmd, const uint8_t *cdb,
                           const struct slice *data)
 {
     struct tgt_session *s = conn->session;
     uint32_t len = cmd->expected_data_transfer_length;
     uint8_t *bhs = tx_open(&conn->tx);
-    look_ahead(conn);
+    /* The copy of this write's data ends in stores that are on their way to memory for longer than the whole
+     * command takes, and the next one would wait for its own behind them. */
+    look_ahead(conn, CDB_OUT);
     if (!bhs || len != data->len || !s->params.immediate_data || len > s->params.first_burst_length ||
         !scsi_instant_write(&s->nexus, cmd->lun, cdb, data))
         return false;

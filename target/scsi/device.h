@@ -29,6 +29,7 @@
 #include "common/base/env.h"
 #include "common/base/list.h"
 #include "common/base/slice.h"
+#include "common/scsi/cdb.h"
 #include "target/store/store.h"
 
 #define SCSI_SPAN_LEN          (256u * 1024u) /* bytes: largest span */
@@ -150,9 +151,11 @@ void scsi_nexus_set_map(struct scsi_nexus *nexus, const struct scsi_lun_map *map
 bool scsi_instant_read(struct scsi_nexus *nexus, uint64_t lun, const uint8_t *cdb, uint32_t len,
                        struct slice *data);
 bool scsi_instant_write(struct scsi_nexus *nexus, uint64_t lun, const uint8_t *cdb, const struct slice *data);
-/* This command seems to come next, nothing of it is certain: a plain write's blocks are fetched into the
- * cache while the one before it is carried out. */
-void scsi_instant_expect(struct scsi_nexus *nexus, uint64_t lun, const uint8_t *cdb);
+/* This command seems to come next, nothing of it is certain. A plain write's blocks, or where a plain read's
+ * begin, are fetched into the cache while the one before it is carried out. `moves`, CDB_OUT or CDB_IN: only
+ * if it is a write, or a read. */
+void scsi_instant_expect(struct scsi_nexus *nexus, uint64_t lun, const uint8_t *cdb,
+                         enum cdb_direction moves);
 
 /* ---- tasks ---- */
 enum scsi_attr { SCSI_UNTAGGED = 0, SCSI_SIMPLE = 1, SCSI_ORDERED = 2, SCSI_HEAD_OF_QUEUE = 3, SCSI_ACA = 4 };

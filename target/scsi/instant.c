@@ -2,9 +2,13 @@
  * They never become tasks, for there is no time at which anything could act on them: no abort, no reset, no
  * other command comes in between. What is said here is only what makes a command plain; whatever is wrong or
  * unusual with one is found by the usual way, in its order of precedence. */
+#include "common/base/min.h"
 #include "common/base/mutant.h"
 #include "common/scsi/lun.h"
 #include "target/scsi/private.h"
+
+#define READ_START 256u /* bytes of an expected read: where it begins. More do not help, and fewer neither   \
+                         */
 
 /* The LU, when a SIMPLE command could enter its task set now and nothing is to be told first. */
 static struct scsi_itl *open_itl(struct scsi_nexus *nexus, uint64_t lun)
@@ -129,17 +133,18 @@ bool scsi_instant_write(struct scsi_nexus *nexus, uint64_t lun, const uint8_t *c
     return written(nexus->reactor, &req);
 }
 
-void scsi_instant_expect(struct scsi_nexus *nexus, uint64_t lun, const uint8_t *cdb)
+void scsi_instant_expect(struct scsi_nexus *nexus, uint64_t lun, const uint8_t *cdb, enum cdb_direction moves)
 {
-    enum cdb_direction moves;
+    enum cdb_direction its;
     uint64_t lba;
     uint32_t blocks;
-    if (!cdb_plain_blocks(cdb, &moves, &lba, &blocks) || moves != CDB_OUT || blocks == 0)
+    if (!cdb_plain_blocks(cdb, &its, &lba, &blocks) || its != moves || blocks == 0)
         return;
     const struct scsi_itl *itl = open_itl(nexus, lun);
     struct store *store = itl ? itl->view->lu->store : NULL;
     if (!store || !store->info.instant || !store->ops->expect || lba >= itl->view->blocks)
         return;
     const uint32_t block = itl->view->lu->config.block_size;
-    store->ops->expect(store, lba * block, blocks < UINT16_MAX ? blocks * block : UINT32_MAX);
+    uint32_t len = blocks < UINT16_MAX ? blocks * block : UINT32_MAX;
+    store->ops->expect(store, lba * block, moves == CDB_IN ? min_u32(len, READ_START) : len);
 }

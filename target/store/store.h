@@ -102,8 +102,8 @@ struct store_ops {
      * failed; whoever asked submits it. Some of it may have been carried out then, which is harmless: it is
      * done again. Set when info.attempt_max is not 0. */
     bool (*attempt)(struct store *store, struct io *io, const struct store_req *req);
-    /* A WRITE of this range, at least one byte of the store's, may come next: time to fetch what it will
-     * overwrite into the cache. A hint, from any reactor. NULL: there is nothing to gain. */
+    /* A WRITE of this range, at least one byte of the store's, may come next, or a READ that begins with it:
+     * time to fetch it into the cache. A hint, from any reactor. NULL: there is nothing to gain. */
     void (*expect)(struct store *store, uint64_t offset, uint32_t len);
     /* Grows (or, where the kind can, shrinks); takes effect for requests submitted afterwards. */
     int (*resize)(struct store *store, struct io *io, uint64_t size, char *why, size_t why_len);

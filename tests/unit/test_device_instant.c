@@ -130,47 +130,53 @@ static bool write_at(uint64_t lun, uint64_t lba, uint32_t blocks, uint32_t len)
 }
 
 /* Nothing of what is expected has been checked: the store hears of blocks that it has, or of none. */
-static void only_writes_that_could_be_are_expected(void **state)
+static void only_transfers_that_could_be_are_expected(void **state)
 {
     (void)state;
     static const struct {
         uint64_t lba;
         uint32_t blocks;
-        uint32_t len; /* 0: the store hears nothing */
+        uint32_t len;  /* 0: the store hears nothing */
+        uint32_t read; /* of a read it hears of the beginning */
     } rows[] = {
-        {0, 1, 512},
-        {3, 8, 4096},
-        {BLOCKS - 1, 8, 4096},
-        {BLOCKS, 1, 0},
-        {UINT64_MAX, 1, 0},
-        {0, 0, 0},
-        {1, UINT16_MAX - 1, (UINT16_MAX - 1) * 512u},
-        {1, UINT32_MAX, UINT32_MAX},
+        {0, 1, 512, 256},
+        {3, 8, 4096, 256},
+        {BLOCKS - 1, 8, 4096, 256},
+        {BLOCKS, 1, 0, 0},
+        {UINT64_MAX, 1, 0, 0},
+        {0, 0, 0, 0},
+        {1, UINT16_MAX - 1, (UINT16_MAX - 1) * 512u, 256},
+        {1, UINT32_MAX, UINT32_MAX, 256},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (size_t i = 0; i < 2 * (sizeof rows / sizeof rows[0]); i++) {
+        const uint64_t lba = rows[i / 2].lba;
+        const uint32_t len = i % 2 ? rows[i / 2].read : rows[i / 2].len;
         expected = 0;
-        cdb_build_write(rows[i].lba, rows[i].blocks, false, cdb);
-        scsi_instant_expect(&one, 0, cdb);
-        assert_int_equal(expected, rows[i].len != 0);
+        if (i % 2)
+            cdb_build_read(lba, rows[i / 2].blocks, false, cdb);
+        else
+            cdb_build_write(lba, rows[i / 2].blocks, false, cdb);
+        scsi_instant_expect(&one, 0, cdb, i % 2 ? CDB_OUT : CDB_IN);
+        assert_int_equal(expected, 0);
+        scsi_instant_expect(&one, 0, cdb, i % 2 ? CDB_IN : CDB_OUT);
+        assert_int_equal(expected, len != 0);
         if (expected) {
-            assert_int_equal(expected_at, rows[i].lba * 512);
-            assert_int_equal(expected_len, rows[i].len);
+            assert_int_equal(expected_at, lba * 512);
+            assert_int_equal(expected_len, len);
         }
     }
     expected = 0;
-    scsi_instant_expect(&one, UINT64_C(9) << 48, cdb); /* no such LUN */
-    cdb_build_read(0, 1, false, cdb);
-    scsi_instant_expect(&one, 0, cdb);
+    scsi_instant_expect(&one, UINT64_C(9) << 48, cdb, CDB_OUT); /* no such LUN */
     memset(cdb, 0, sizeof cdb);
-    scsi_instant_expect(&one, 0, cdb);
+    scsi_instant_expect(&one, 0, cdb, CDB_OUT);
     assert_int_equal(expected, 0);
     static const struct store_ops unprepared = {.kind = "fake", .submit = submit, .give_back = give_back};
     rig.fake.store.ops = &unprepared;
     cdb_build_write(0, 1, false, cdb);
-    scsi_instant_expect(&one, 0, cdb);
+    scsi_instant_expect(&one, 0, cdb, CDB_OUT);
     rig.fake.store.info.instant = false; /* then nobody here calls the store, which may have no calls */
     rig.fake.store.ops = NULL;
-    scsi_instant_expect(&one, 0, cdb);
+    scsi_instant_expect(&one, 0, cdb, CDB_OUT);
     rig.fake.store.ops = &ops;
     assert_int_equal(expected + submitted, 0);
 }
@@ -494,7 +500,7 @@ int main(void)
         T(reads_of_tasks_are_lent_piece_by_piece),
         T(a_read_that_can_borrow_nothing_waits),
         T(the_store_is_told_what_it_may_keep),
-        T(only_writes_that_could_be_are_expected),
+        T(only_transfers_that_could_be_are_expected),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
