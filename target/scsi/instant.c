@@ -7,8 +7,7 @@
 #include "common/scsi/lun.h"
 #include "target/scsi/private.h"
 
-#define READ_START 256u /* bytes of an expected read: where it begins. More do not help, and fewer neither   \
-                         */
+#define READ_START 256u /* bytes of an expected read that are asked for: where it begins */
 
 /* The LU, when a SIMPLE command could enter its task set now and nothing is to be told first. */
 static struct scsi_itl *open_itl(struct scsi_nexus *nexus, uint64_t lun)
