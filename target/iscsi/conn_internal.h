@@ -316,7 +316,7 @@ struct tgt_task {
     uint64_t out_due_ns; /* the data that was asked for; 0: none */
 
     /* data in */
-    struct scsi_span *spans[SCSI_SPANS_PER_TASK]; /* taken and not given back, by offset */
+    struct scsi_span *spans[SCSI_LOANS_PER_TASK]; /* taken and not given back, by offset */
     uint32_t span_count;
     struct scsi_span *held;     /* the newest: its last piece is kept back, for it may carry the status */
     uint32_t held_at, held_len; /* bytes within the span */

@@ -139,7 +139,7 @@ static void take_span(struct tgt_task *task, struct scsi_span *span)
 
 void data_in_ready(struct tgt_task *task)
 {
-    while (!list_empty(&task->scsi.in_spans) && task->span_count < SCSI_SPANS_PER_TASK) {
+    while (!list_empty(&task->scsi.in_spans) && task->span_count < SCSI_LOANS_PER_TASK) {
         if (may_send(task) && !push(task, true))
             return; /* back-pressure: the spans stay where they are */
         struct scsi_span *span = list_first(&task->scsi.in_spans, struct scsi_span, node);

@@ -34,6 +34,7 @@
 
 #define SCSI_SPAN_LEN          (256u * 1024u) /* bytes: largest span */
 #define SCSI_SPANS_PER_TASK    4u             /* in flight at once, each direction */
+#define SCSI_LOANS_PER_TASK    16u            /* the same where the store lends, in smaller pieces */
 #define SCSI_SENSE_MAX         252u
 #define SCSI_CDB_MAX           260u
 #define SCSI_REACTORS_MAX      64u

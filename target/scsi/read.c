@@ -22,12 +22,18 @@ void read_begin(struct scsi_reactor *r, struct scsi_task *task, uint64_t need)
         read_pump(r, task);
 }
 
+/* Bytes between the boundaries of the memory that the store lends; 0: it lends none. */
+static uint32_t lend_len_of(const struct scsi_task *task)
+{
+    return task->nexus->takes_loans ? task_lu(task)->store->info.lend_len : 0;
+}
+
 /* The next span, of at most *len bytes: with memory of its own, or for what the store lends. A
  * loan does not reach over the boundaries of the store's memory. */
 static struct scsi_span *read_span(struct scsi_reactor *r, const struct scsi_task *task, uint64_t offset,
                                    uint32_t *len)
 {
-    uint32_t lend_len = task->nexus->takes_loans ? task_lu(task)->store->info.lend_len : 0;
+    uint32_t lend_len = lend_len_of(task);
     if (!lend_len) {
         struct scsi_span *span = scsi_span_new(r, *len);
         if (span) {
@@ -43,11 +49,12 @@ static struct scsi_span *read_span(struct scsi_reactor *r, const struct scsi_tas
     return span;
 }
 
-/* Keeps up to SCSI_SPANS_PER_TASK spans on their way: in the store, or with the transport. */
+/* Keeps spans on their way: in the store, or with the transport. */
 void read_pump(struct scsi_reactor *r, struct scsi_task *task)
 {
-    uint64_t base = task->lba * task_block_size(task);
-    while (task->next_in < task->need_in && task->spans_in < SCSI_SPANS_PER_TASK) {
+    const uint64_t base = task->lba * task_block_size(task);
+    const uint32_t most = lend_len_of(task) ? SCSI_LOANS_PER_TASK : SCSI_SPANS_PER_TASK;
+    while (task->next_in < task->need_in && task->spans_in < most) {
         uint64_t left = task->need_in - task->next_in;
         uint32_t len = (uint32_t)min_u64(left, SCSI_SPAN_LEN);
         uint64_t offset = base + (MUTANT(read_restarts) ? 0 : task->next_in);

@@ -399,8 +399,10 @@ static void reads_of_tasks_are_lent_piece_by_piece(void **state)
 {
     (void)state;
     static uint8_t in[BLOCKS * 512];
+    const uint32_t piece_len = 1024;
+    rig.fake.store.info.lend_len = piece_len;
     for (uint64_t lba = 0; lba < 10; lba++) {
-        for (uint64_t count = 1; count < 50; count += 7) {
+        for (uint64_t count = 1; count < 50; count += 7) { /* up to 26 pieces */
             for (int way = 0; way < 3; way++) { /* read to its end; aborted before; aborted with loans out */
                 rig.fake.hold = true;
                 rig_start(&rig, &cmds[0], &one, 0, cdb,
@@ -415,13 +417,13 @@ static void reads_of_tasks_are_lent_piece_by_piece(void **state)
                 list_for_each(it, &rig.held)
                 {
                     const struct store_req *req = list_entry(it, struct store_req, node);
-                    uint64_t stop = (at / LEND_LEN + 1) * LEND_LEN;
+                    uint64_t stop = (at / piece_len + 1) * piece_len;
                     assert_int_equal(req->offset, at);
                     assert_int_equal(req->len, (stop < end ? stop : end) - at);
                     at += req->len;
                     pieces++;
                 }
-                assert_true(at == end || pieces == SCSI_SPANS_PER_TASK);
+                assert_true(at == end || pieces == SCSI_LOANS_PER_TASK);
                 if (way == 1)
                     scsi_task_abort(&rig.reactors[0], &cmds[0].task);
                 lend_all();
