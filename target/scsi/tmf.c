@@ -86,13 +86,19 @@ static void query_event(struct scsi_tmf *tmf, uint16_t number)
     tmf->info[2] = sense.ascq;
 }
 
+/* For all that the nexus has aborted so far. */
+static void wait_for_nexus(struct scsi_reactor *r, struct scsi_tmf *tmf)
+{
+    tmf->waiter = (struct scsi_waiter){.nexus = tmf->nexus, .over = waited};
+    tmf->pending++;
+    waiter_start(r, &tmf->waiter);
+}
+
 /* R7144-6.3-09, R7144-6.5-01 */
 static void nexus_reset(struct scsi_reactor *r, struct scsi_tmf *tmf)
 {
     nexus_lose(tmf->nexus);
-    tmf->waiter = (struct scsi_waiter){.nexus = tmf->nexus, .over = waited};
-    tmf->pending++;
-    waiter_start(r, &tmf->waiter);
+    wait_for_nexus(r, tmf);
 }
 
 static void abort_set(struct scsi_reactor *r, struct scsi_tmf *tmf, uint16_t number)
@@ -115,6 +121,7 @@ static void reset_target(struct scsi_reactor *r, struct scsi_tmf *tmf, enum ua u
     const struct scsi_lun_map *map = tmf->nexus->map;
     for (uint32_t i = 0; map && i < map->count; i++)
         reset(r, tmf, map->luns[i].lu, ua);
+    wait_for_nexus(r, tmf); /* LUs that are not there any more may have left something in their stores */
 }
 
 static void tmf_run(struct scsi_reactor *r, struct scsi_tmf *tmf)

@@ -232,6 +232,33 @@ static void resets_of_the_target_reset_each_lu(void **state)
     PROVES("R7143-E.2-01", "target");
 }
 
+/* Its LU went away, and its store still has something of it: that may reach the medium yet. */
+static void resets_of_the_target_wait_for_what_lus_have_left(void **state)
+{
+    (void)state;
+    static const enum scsi_tmf_function functions[] = {SCSI_TMF_TARGET_WARM_RESET,
+                                                       SCSI_TMF_TARGET_COLD_RESET};
+    const struct scsi_lun_map none = {.count = 0};
+    for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
+        rig.fake.hold = true;
+        start_read(0, &one, SCSI_SIMPLE);
+        scsi_nexus_set_map(&one, &none);
+        struct scsi_tmf tmf = tmf_of(functions[i], &one, 0);
+        run_tmf(&tmf);
+        assert_false(tmf_over(&tmf) || cmds[0].over);
+        release_all();
+        assert_true(cmds[0].over && cmds[0].task.respond_aborted);
+        assert_true(tmf_over(&tmf));
+        rig.fake.hold = false;
+        scsi_nexus_set_map(&one, &rig.map);
+        start_read(0, &one, SCSI_SIMPLE);
+        assert_sense(&cmds[0], SENSE_UNIT_ATTENTION, ASC_POWER_ON_RESET); /* the LUN is a new one */
+        start_read(0, &one, SCSI_SIMPLE);
+        assert_good(&cmds[0]);
+    }
+    PROVES("R7143-11.5.1-05", "target");
+}
+
 static void unknown_luns_and_functions_are_told_apart(void **state)
 {
     (void)state;
@@ -460,6 +487,7 @@ int main(void)
         T1(abort_task_set_leaves_other_nexuses_alone),
         T2(lun_reset_reaches_every_reactor_and_waits_for_all),
         T2(resets_of_the_target_reset_each_lu),
+        T2(resets_of_the_target_wait_for_what_lus_have_left),
         T1(unknown_luns_and_functions_are_told_apart),
         T2(mode_select_is_known_everywhere_before_it_ends),
         T2(an_aborted_mode_select_outlives_its_change),
